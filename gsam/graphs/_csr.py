@@ -1,0 +1,154 @@
+"""Compressed sparse rows in torch tensors, and the one product that every part of this room runs on.
+
+Both passes of ``A @ W`` are an embedding bag: row ``i`` of the result is the weighted sum of the rows of ``W`` that row
+``i`` of ``A`` names, and the gradient for ``W`` is the same sum over the rows of the transpose of ``A``. That kernel is
+several times faster than torch's own sparse products on CPU (``benchmarks`` has the table), it has a deterministic
+CUDA version, and it never builds an ``[nnz, H]`` intermediate. Structure (gathering rows, transposing) is numpy and
+scipy work on CPU, on views that share the tensors' memory, and torch work elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_INT32_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class CSR:
+    """A constant sparse matrix by rows; entries of a row keep their order, duplicates add up. Trusts its arguments.
+
+    Attributes:
+        rowptr: ``[M + 1]``, where each row starts in ``col`` and ``value``; int32 where the sizes allow it, else int64.
+        col: ``[nnz]``, column of each entry, in the dtype of ``rowptr``.
+        value: ``[nnz]``, float32 or float64.
+        shape: ``(M, K)``.
+    """
+
+    rowptr: Tensor
+    col: Tensor
+    value: Tensor
+    shape: tuple[int, int]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # the cached views and the cached transpose are not worth saving
+        return CSR, (self.rowptr, self.col, self.value, self.shape)
+
+    @cached_property
+    def view(self) -> sp.csr_array:
+        """The same matrix for scipy, on CPU and sharing memory with the tensors."""
+        parts = (self.value.numpy(), self.col.numpy(), self.rowptr.numpy())
+        return sp.csr_array(parts, shape=self.shape, copy=False)
+
+    @cached_property
+    def transposed(self) -> CSR:
+        """The ``[K, M]`` transpose, computed once and kept."""
+        if self.value.device.type == "cpu":
+            columns = self.view.tocsc()
+            return from_parts(columns.indptr, columns.indices, columns.data, (self.shape[1], self.shape[0]))
+        return self._transposed_by_torch()
+
+    def _transposed_by_torch(self) -> CSR:
+        col, order = torch.sort(self.col, stable=True)
+        edges = torch.arange(self.shape[1] + 1, device=col.device, dtype=col.dtype)
+        rowptr = torch.searchsorted(col, edges, out_int32=col.dtype == torch.int32)
+        return CSR(rowptr, self.row_of_entry()[order], self.value[order], (self.shape[1], self.shape[0]))
+
+    def row_of_entry(self) -> Tensor:
+        """Row of each entry ``[nnz]``, in the dtype of ``col``."""
+        counts = self.rowptr.diff()
+        if self.value.device.type == "cpu":
+            # numpy, because torch starts its thread pool for a repeat of any size
+            return torch.from_numpy(np.repeat(np.arange(self.shape[0], dtype=counts.numpy().dtype), counts.numpy()))
+        ids = torch.arange(self.shape[0], device=self.col.device, dtype=self.col.dtype)
+        return torch.repeat_interleave(ids, counts, output_size=self.col.numel())
+
+    def gather(self, index: Tensor) -> CSR:
+        """The ``[B, K]`` matrix of the rows ``index`` ``[B]`` (int64, on the same device), in that order.
+
+        Raises:
+            IndexError: if an index is outside ``[-M, M)``.
+        """
+        if self.value.device.type != "cpu":
+            return self._gather_by_torch(index)
+        try:
+            rows = self.view[index.numpy()]
+        except IndexError as error:
+            raise IndexError(f"row index out of range: expected 0 <= index < {self.shape[0]}; {error}") from None
+        gathered = from_parts(rows.indptr, rows.indices, rows.data, (index.numel(), self.shape[1]))
+        vars(gathered)["view"] = rows
+        return gathered
+
+    def _gather_by_torch(self, index: Tensor) -> CSR:
+        index = torch.where(index < 0, index + self.shape[0], index)
+        start = self.rowptr[index]
+        counts = self.rowptr[index + 1] - start
+        rowptr = functional.pad(counts.cumsum(0, dtype=counts.dtype), (1, 0))
+        # each entry's place: its own position, moved by how far its row's start moves
+        place = torch.repeat_interleave(start - rowptr[:-1], counts)
+        place = place + torch.arange(place.numel(), device=place.device)
+        return CSR(rowptr, self.col[place], self.value[place], (index.numel(), self.shape[1]))
+
+    def matmul(self, dense: Tensor) -> Tensor:
+        """``A @ dense``: ``[K, H]`` to ``[M, H]``, differentiable in ``dense`` (to any order, and in forward mode)."""
+        return _Product.apply(self, dense)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> CSR:
+        """The same matrix on another device or with values of another dtype."""
+        rowptr, col = self.rowptr.to(device), self.col.to(device)
+        return CSR(rowptr, col, self.value.to(device=device, dtype=dtype), self.shape)
+
+
+def index_dtype(nnz: int, *sizes: int) -> torch.dtype:
+    """int32 where ``nnz`` and every size fit, else int64: half the memory, and the faster kernel."""
+    return torch.int32 if max(nnz, *sizes) <= _INT32_MAX else torch.int64
+
+
+def from_parts(rowptr: np.ndarray, col: np.ndarray, value: np.ndarray, shape: tuple[int, int]) -> CSR:
+    """A CPU matrix over numpy arrays, which it takes over without a copy where their dtypes fit."""
+    dtype = index_dtype(col.size, *shape)
+    return CSR(torch.from_numpy(rowptr).to(dtype), torch.from_numpy(col).to(dtype), torch.from_numpy(value), shape)
+
+
+def _bag(matrix: CSR, dense: Tensor) -> Tensor:
+    if matrix.col.numel() == 0:
+        return dense.new_zeros(matrix.shape[0], dense.shape[1])
+    return functional.embedding_bag(
+        matrix.col,
+        dense.contiguous(),
+        matrix.rowptr,
+        mode="sum",
+        per_sample_weights=matrix.value.to(dense.dtype),
+        include_last_offset=True,
+    )
+
+
+class _Product(torch.autograd.Function):
+    """``A @ W`` with ``A`` constant; the derivative of a linear map is the map, its adjoint the transpose's.
+
+    ``forward`` takes ``ctx`` itself: the split into ``setup_context`` costs more than a small product.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, matrix: CSR, dense: Tensor) -> Tensor:
+        ctx.matrix = matrix
+        return _bag(matrix, dense)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
+        transposed = ctx.matrix.transposed
+        if grad.requires_grad:
+            return None, _Product.apply(transposed, grad)
+        return None, _bag(transposed, grad)
+
+    @staticmethod
+    def jvp(ctx: Any, _: None, tangent: Tensor) -> Tensor:
+        return _bag(ctx.matrix, tangent)

@@ -1,0 +1,22 @@
+"""Sharpness-aware optimizers: one two-pass core, and each variant one small piece plugged into it."""
+
+from gsam.optim.fgsam import FGSAM
+from gsam.optim.fgsam_plus import FGSAMPlus
+from gsam.optim.geometry import Adaptive, Euclidean, Geometry
+from gsam.optim.sam import ASAM, SAM
+from gsam.optim.sharpness_aware import SharpnessAware
+from gsam.optim.sites import Site
+from gsam.optim.statistics import held_statistics
+
+__all__ = [
+    "ASAM",
+    "FGSAM",
+    "SAM",
+    "Adaptive",
+    "Euclidean",
+    "FGSAMPlus",
+    "Geometry",
+    "SharpnessAware",
+    "Site",
+    "held_statistics",
+]

@@ -1,0 +1,77 @@
+"""Checks at the door: what an optimizer is built from."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def base_optimizer(
+    params: Iterable[Any], base: type[torch.optim.Optimizer] | torch.optim.Optimizer, options: dict[str, Any]
+) -> torch.optim.Optimizer:
+    """Build the base from its class and options, or check the given instance.
+
+    Raises:
+        TypeError: it is no optimizer, it cannot step on given gradients (L-BFGS, another two-pass optimizer), or
+            options are given beside an instance.
+        ValueError: the instance holds other parameters.
+    """
+    if isinstance(base, type) and issubclass(base, torch.optim.Optimizer):
+        made = base(params, **options)
+    elif not isinstance(base, torch.optim.Optimizer):
+        raise TypeError(
+            f"expected base to be a torch optimizer class or instance, found {base!r}; try torch.optim.Adam"
+        )
+    elif options:
+        raise TypeError(
+            f"expected no options for a base instance, found {sorted(options)}; set them on the base itself"
+        )
+    else:
+        made = base
+        _check_same_parameters(params, made)
+    closure = inspect.signature(made.step).parameters.get("closure")
+    if hasattr(made, "ascend") or (closure is not None and closure.default is inspect.Parameter.empty):
+        raise TypeError(
+            f"expected a base that steps on given gradients, found {type(made).__name__}, which needs a closure"
+        )
+    return made
+
+
+def _check_same_parameters(params: Iterable[Any], base: torch.optim.Optimizer) -> None:
+    given: set[int] = set()
+    for entry in list(params):
+        members = entry["params"] if isinstance(entry, dict) else [entry]
+        members = [members] if isinstance(members, Tensor) else members
+        given.update(id(m[1] if isinstance(m, tuple) else m) for m in members)
+    held = {id(p) for group in base.param_groups for p in group["params"]}
+    if given != held:
+        raise ValueError(
+            f"expected the base instance to hold the {len(given)} parameters given, found {len(held)} in it, "
+            f"{len(given & held)} of them in common; build both from the same parameters"
+        )
+
+
+def check_rho(rho: float) -> None:
+    """Refuse a negative or non-finite radius."""
+    if not (math.isfinite(rho) and rho >= 0):
+        raise ValueError(f"expected a finite rho >= 0, found {rho}; rho = 0 switches the ascent off")
+
+
+def check_scope(scope: str, module: nn.Module | None, keeps_ascent_gradient: bool) -> str:
+    """Check how far the ascent gradient is averaged under DDP, and return it."""
+    if scope not in ("global", "local"):
+        raise ValueError(f"expected ascent 'global' or 'local', found {scope!r}")
+    if scope == "local" and not hasattr(module, "no_sync"):
+        raise ValueError(
+            f"expected module= the DistributedDataParallel model for ascent='local', found {type(module).__name__}"
+        )
+    if scope == "local" and keeps_ascent_gradient:
+        raise ValueError(
+            "expected ascent='global': this optimizer descends with the ascent gradient, which must be averaged"
+        )
+    return scope

@@ -1,0 +1,191 @@
+"""FGSAM+: the full FGSAM step every k steps, and only the peer MLP in between."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from gsam.optim.fgsam import both, check_lam, mix_gradients, shares
+from gsam.optim.sharpness_aware import Closure, SharpnessAware
+from gsam.optim.vectors import norm, rejection, unit
+
+
+class FGSAMPlus(SharpnessAware):
+    r"""FGSAM with the GNN run only every ``k`` steps (Luo et al., NeurIPS 2024, Algorithm 1).
+
+    Exact step (``t % k == 0``), with :math:`g, s` as in :class:`FGSAM` and :math:`h = \nabla L(w; f_\mathrm{MLP})`:
+
+    .. math::
+        G = \lambda g + s, \qquad
+        g_\mathrm{top} = g - \tfrac{\langle g, h\rangle}{\|h\|^2} h, \qquad
+        g_v = s - \tfrac{\langle s, h\rangle}{\|h\|^2} h .
+
+    Cheap step, which runs the peer alone and re-uses the topology part :math:`g_\mathrm{top}` and the flatness part
+    :math:`g_v` at the scale of the present gradient:
+
+    .. math::
+        \hat g = h + g_\mathrm{top} \tfrac{\|h\|}{\|g_\mathrm{top}\|}, \qquad
+        G = h + \alpha\, g_v \tfrac{\|h\|}{\|g_v\|} + \lambda \hat g .
+
+    Inner products and norms run over all parameters together. With ``k = 1`` this is :class:`FGSAM`.
+
+    Where the released code differs: its :math:`g_v` comes from the mixture :math:`(1-\lambda) g + \lambda s`, is
+    projected per parameter tensor, and the topology part is off. ``variant="released"`` reproduces that.
+
+    Args:
+        params: parameters or parameter groups.
+        base: optimizer class or instance that makes the descent step.
+        rho: radius of the ascent, default 0.1.
+        lam: weight of the GNN's gradient, see :class:`FGSAM`; lives in each group.
+        alpha: weight of the flatness part in cheap steps, at least 0; lives in each group.
+        k: interval of the exact steps, at least 1.
+        variant: ``"paper"`` or ``"released"``.
+        **options: those of :class:`SharpnessAware` and of the base.
+    """
+
+    keeps_ascent_gradient = True
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        base: type[torch.optim.Optimizer] | torch.optim.Optimizer,
+        *,
+        rho: float = 0.1,
+        lam: float | None = None,
+        alpha: float = 0.7,
+        k: int = 2,
+        variant: Literal["paper", "released"] = "paper",
+        **options: Any,
+    ) -> None:
+        if k < 1:
+            raise ValueError(f"expected an interval k >= 1, found {k}; k = 1 makes every step exact")
+        if not alpha >= 0:
+            raise ValueError(f"expected alpha >= 0, found {alpha}")
+        default = 1.0 if variant == "paper" else 0.5
+        self.lam, self.variant = check_lam(default if lam is None else lam, variant), variant
+        self.alpha, self.k, self.steps_taken = alpha, k, 0
+        self._peer_gradient: dict[Tensor, Tensor] = {}
+        super().__init__(params, base, rho=rho, **options)
+
+    def _group_options(self) -> dict[str, Any]:
+        return {"lam": self.lam, "alpha": self.alpha}
+
+    @property
+    def exact_next(self) -> bool:
+        """Whether the next step runs the GNN."""
+        return self.steps_taken % self.k == 0
+
+    def step(
+        self,
+        closure: Closure | None = None,
+        peer_closure: Closure | None = None,
+        *,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> Any:
+        """Take one step; return the GNN's loss of an exact step, or the peer's loss of a cheap one.
+
+        Args:
+            closure: runs the GNN; called in exact steps only.
+            peer_closure: runs the peer MLP: twice in an exact step (once if ``k = 1``), once in a cheap one.
+            scaler: see :meth:`SharpnessAware.step`.
+
+        Raises:
+            TypeError: a closure is missing. This optimizer takes no steps by hand: the passes differ between steps.
+        """
+        closure, peer_closure = both(closure, peer_closure)
+        loss = self._exact_passes(closure, peer_closure) if self.exact_next else self._cheap_pass(peer_closure)
+        self.steps_taken += self.descend(scaler)
+        return loss
+
+    def _exact_passes(self, closure: Closure, peer_closure: Closure) -> Any:
+        self._peer_gradient = {}
+        random_state = self._random_state()
+        loss = self._evaluate(closure)
+        if self.k > 1:  # the parts are for the cheap steps
+            climb = self._take_gradients()
+            if random_state is not None:
+                random_state.replay()
+            self._evaluate(peer_closure)
+            self._peer_gradient = self._take_gradients()
+            if not math.isfinite(norm(list(self._peer_gradient.values()))):
+                self._put_gradients(self._peer_gradient)  # so that descend() skips the step
+                return loss
+            self._put_gradients(climb)
+        if self.ascend():
+            self._at_perturbed(peer_closure, random_state)
+        return loss
+
+    def _combine(self, ascent_gradient: dict[Tensor, Tensor]) -> None:
+        descent = {p: p.grad for p in self._parameters() if p.grad is not None}
+        for group in self.param_groups:
+            mix_gradients(group["params"], ascent_gradient, *shares(group["lam"], self.variant))
+        if self.k == 1:
+            return
+        if self.variant == "paper":
+            self._remember({"topology": ascent_gradient, "flatness": descent})
+        else:
+            self._remember({"flatness": {p: p.grad for p in self._parameters() if p.grad is not None}})
+
+    def _remember(self, sources: dict[str, dict[Tensor, Tensor]]) -> None:
+        """Store the unit part of each source orthogonal to the peer's gradient, for the cheap steps."""
+        params = [p for p in self._parameters() if p in self._peer_gradient or any(p in s for s in sources.values())]
+        axis = _aligned(params, self._peer_gradient)
+        parts = {name: self._orthogonal(_aligned(params, source), axis) for name, source in sources.items()}
+        if all(math.isfinite(norm(part)) for part in parts.values()):
+            self.variant_state = {p: {name: part[i] for name, part in parts.items()} for i, p in enumerate(params)}
+
+    def _orthogonal(self, vector: list[Tensor], axis: list[Tensor]) -> list[Tensor]:
+        if self.variant == "paper":
+            return unit(rejection(vector, axis))
+        return [unit(rejection([v], [a]))[0] for v, a in zip(vector, axis, strict=True)]
+
+    @torch.no_grad()
+    def _cheap_pass(self, peer_closure: Closure) -> Any:
+        loss = self._evaluate(peer_closure)
+        params = [p for p in self._parameters() if p.grad is not None or p in self.variant_state]
+        grads = _aligned(params, {p: p.grad for p in params if p.grad is not None})
+        together = self.variant == "paper"
+        lengths = [norm(grads)] * len(grads) if together else [norm([grad]) for grad in grads]
+        options = {p: group for group in self.param_groups for p in group["params"]}
+        for param, grad, length in zip(params, grads, lengths, strict=True):
+            param.grad = _extrapolate(grad, length, self.variant_state.get(param, {}), options[param])
+        return loss
+
+    def _take_gradients(self) -> dict[Tensor, Tensor]:
+        taken = {p: p.grad for p in self._parameters() if p.grad is not None}
+        if any(grad.is_sparse for grad in taken.values()):
+            raise TypeError(
+                "expected dense gradients, found sparse ones, which FGSAM+ cannot project; use sparse=False"
+            )
+        self._clear_gradients()
+        return taken
+
+    def _put_gradients(self, gradients: dict[Tensor, Tensor]) -> None:
+        for param in self._parameters():
+            param.grad = gradients.get(param)
+
+    def _counters(self) -> dict[str, int]:
+        return {**super()._counters(), "steps_taken": self.steps_taken}
+
+    def _set_counters(self, counters: dict[str, int]) -> None:
+        super()._set_counters(counters)
+        self.steps_taken = counters.get("steps_taken", 0)
+
+
+def _aligned(params: list[Tensor], found: dict[Tensor, Tensor]) -> list[Tensor]:
+    """The entries of ``found`` in the order of ``params``, zeros where there is none."""
+    return [found[p] if p in found else torch.zeros_like(p) for p in params]
+
+
+def _extrapolate(grad: Tensor, length: float, parts: dict[str, Tensor], group: dict[str, Any]) -> Tensor:
+    """Gradient of a cheap step for one parameter, from its peer gradient and the stored unit parts."""
+    total = grad
+    if "flatness" in parts:
+        total = torch.add(total, parts["flatness"], alpha=group["alpha"] * length)
+    if "topology" in parts:
+        total = torch.add(total, grad, alpha=group["lam"]).add_(parts["topology"], alpha=group["lam"] * length)
+    return total

@@ -1,0 +1,353 @@
+"""The two-pass core: climb to the worst nearby point, take the gradient there, come back, let a base optimizer step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from gsam.optim.checks import base_optimizer, check_rho, check_scope
+from gsam.optim.geometry import Euclidean, Geometry
+from gsam.optim.randomness import RandomState
+from gsam.optim.sites import Site, find_site, write_rows
+from gsam.optim.statistics import held_statistics
+from gsam.optim.vectors import host, norm, values
+
+Closure = Callable[[], Any]
+
+
+class SharpnessAware(torch.optim.Optimizer):
+    r"""Sharpness-aware minimization around any base optimizer, in any geometry.
+
+    One step takes the gradient :math:`g` at :math:`w`, climbs to :math:`w + \epsilon` with
+    :math:`\epsilon = \rho\, G^{-1} g / \|g\|_{*}` (:math:`G` the metric, :math:`\|\cdot\|_*` its dual norm over *all*
+    parameters that climb), takes the gradient there, puts the weights back bit for bit and in place, and lets the base
+    optimizer step with that gradient (Foret et al., *Sharpness-Aware Minimization*, ICLR 2021).
+
+    The wrapper is a :class:`torch.optim.Optimizer` that shares ``param_groups`` and ``state`` with its base, so
+    schedulers, ``zero_grad``, ``add_param_group`` and loggers work on either. Each group holds its own ``rho`` and the
+    geometry's options; a group with ``rho = 0`` neither moves nor counts in the norm.
+
+    Three ways to take a step::
+
+        opt.step(closure)                  # the closure clears gradients, computes the loss, calls backward, returns it
+
+        loss(model).backward()             # by hand: accumulation, clipping, DDP, ...
+        with opt.perturbed():
+            loss(model).backward()
+        opt.descend()                      # or, with torch.amp.GradScaler: scaler.step(opt)
+
+        opt.step(closure, scaler=scaler)   # mixed precision: the closure calls scaler.scale(loss).backward()
+
+    A step whose gradient is not finite in any pass is skipped whole and counted in ``skipped_steps``.
+
+    Args:
+        params: parameters or parameter groups, as for any optimizer.
+        base: an optimizer class (its options follow as keywords, e.g. ``lr``) or an instance over the same parameters.
+        rho: radius of the neighbourhood in the geometry's norm, at least 0.
+        geometry: the metric; default :class:`~gsam.optim.Euclidean`.
+        module: the model. Needed only if it is compiled by ``torch.compile`` (running statistics are then held by
+            name) or if ``ascent="local"``; otherwise the modules that run are noticed by themselves.
+        ascent: under ``DistributedDataParallel``, ``"global"`` climbs along the averaged gradient, ``"local"`` lets
+            each process climb along its own, exchanging one flag only (``module`` is then the DDP module).
+        replay_rng: whether the passes of one ``step(closure)`` see the same torch random numbers, hence the same
+            dropout masks and the same batch if the closure samples one.
+        max_grad_norm: clip the final gradient (the one the base uses) to this Euclidean norm. Clipping the first pass
+            would be pointless: only its direction counts.
+        **base_options: passed to ``base`` when it is a class.
+
+    Raises:
+        ValueError: ``rho`` is negative or not finite, or the base instance has other parameters.
+        TypeError: the base is no optimizer, or needs a closure itself (such as L-BFGS).
+    """
+
+    #: whether the update uses the gradient of the first pass beside the direction it gives
+    keeps_ascent_gradient = False
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        base: type[torch.optim.Optimizer] | torch.optim.Optimizer,
+        *,
+        rho: float = 0.05,
+        geometry: Geometry | None = None,
+        module: nn.Module | None = None,
+        ascent: Literal["global", "local"] = "global",
+        replay_rng: bool = True,
+        max_grad_norm: float | None = None,
+        **base_options: Any,
+    ) -> None:
+        self.geometry = geometry if geometry is not None else Euclidean()
+        self.base = base_optimizer(params, base, base_options)
+        options = {"rho": rho, **self.geometry.options, **self._group_options()}
+        super().__init__(self.base.param_groups, {**self.base.defaults, **options})
+        self._share()
+        for group in self.param_groups:
+            check_rho(group["rho"])
+        self.module, self.ascent_scope = module, check_scope(ascent, module, self.keeps_ascent_gradient)
+        self.replay_rng, self.max_grad_norm = replay_rng, max_grad_norm
+        self.skipped_steps = 0
+        self.variant_state: dict[Tensor, dict[str, Tensor]] = {}
+        self._sites: list[Site] | None = None  # what is perturbed now; None: nothing is
+        self._abandoned = False  # the ascent of the step under way was not finite
+        self._origins: list[list[Tensor]] = []
+        self._ascent_gradient: dict[Tensor, Tensor] = {}
+
+    def _group_options(self) -> dict[str, Any]:
+        """Hyper-parameters a variant adds to every group, with their defaults."""
+        return {}
+
+    # -- one step -----------------------------------------------------------------------------------------------------
+
+    def step(self, closure: Closure | None = None, *, scaler: torch.amp.GradScaler | None = None) -> Any:
+        """Take one step and return the loss at the unperturbed weights.
+
+        Args:
+            closure: clears the gradients, computes the loss, calls ``backward`` and returns the loss. It is called at
+                the current weights and, unless every ``rho`` is 0, once more at the perturbed ones. Without a closure
+                the call ends a step made by hand, as :meth:`descend` does.
+            scaler: the ``GradScaler`` whose ``scale(loss).backward()`` the closure calls; the caller then calls
+                ``scaler.update()``.
+        """
+        if closure is None:
+            self.descend(scaler)
+            return None
+        random_state = self._random_state()
+        loss = self._evaluate(closure, climbing=True)
+        if self._climbs() and self.ascend():
+            self._at_perturbed(closure, random_state)
+        self.descend(scaler)
+        return loss
+
+    def _climbs(self) -> bool:
+        return any(group["rho"] > 0 for group in self.param_groups)
+
+    def _random_state(self) -> RandomState | None:
+        return RandomState(self._parameters()) if self.replay_rng else None
+
+    def _evaluate(self, closure: Closure, *, climbing: bool = False) -> Any:
+        local = climbing and self.ascent_scope == "local"
+        with torch.enable_grad(), self.module.no_sync() if local else nullcontext():  # type: ignore[union-attr,operator]
+            return closure()
+
+    def _at_perturbed(self, closure: Closure, random_state: RandomState | None) -> Any:
+        """Run ``closure`` with statistics held and dropout replayed, then come back to the original weights."""
+        if random_state is not None:
+            random_state.replay()
+        with self._returning(), held_statistics(self.module):
+            return self._evaluate(closure)
+
+    @contextmanager
+    def _returning(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._restore()
+            self._ascent_gradient = {}
+            raise
+        self._land()
+
+    # -- the pieces, for loops written by hand ------------------------------------------------------------------------
+
+    @contextmanager
+    def perturbed(self) -> Iterator[SharpnessAware]:
+        """Climb along the current gradients, clear them, run the block at the perturbed weights, and come back.
+
+        After the block ``p.grad`` holds the gradient for the base optimizer (still scaled, if the loss was), so it can
+        be clipped or unscaled before :meth:`descend`. The weights are restored even if the block raises. If a gradient
+        is not finite the weights stay where they are and the gradients are kept, so that the step will be skipped.
+        """
+        self.ascend()
+        with self._returning(), held_statistics(self.module):
+            yield self
+
+    @torch.no_grad()
+    def ascend(self) -> bool:
+        """Move to the perturbed weights along the gradients in ``p.grad`` and clear these.
+
+        Returns:
+            Whether the weights are now perturbed. ``False`` if a gradient is not finite: nothing moves, the gradients
+            stay, and the next :meth:`descend` skips the step.
+
+        Raises:
+            RuntimeError: the weights are perturbed already.
+        """
+        if self._sites is not None:
+            raise RuntimeError("expected unperturbed weights, found ascend() called twice; call descend() in between")
+        sites = self._find_sites()
+        length = self._dual_norm(sites)
+        self._abandoned = not self._agree(math.isfinite(length))
+        if self._abandoned:
+            return False
+        self._origins = [[point.detach().clone() for point in site.points] for site in sites]
+        self._sites = sites
+        if self.keeps_ascent_gradient:
+            self._ascent_gradient = {p: p.grad for p in self._parameters() if p.grad is not None}
+        for site in sites:
+            if length > 0 and site.points:
+                self.geometry.move(site, self.geometry.direction(site), site.group["rho"] / length)
+            write_rows(site)
+        self._clear_gradients()
+        return True
+
+    def descend(self, scaler: torch.amp.GradScaler | None = None) -> bool:
+        """Come back to the original weights if perturbed, and let the base optimizer step with ``p.grad``.
+
+        Args:
+            scaler: unscales the gradients (once) and makes the base optimizer's step, or skips it.
+
+        Returns:
+            Whether the base optimizer stepped; ``False`` if a gradient was not finite.
+        """
+        if self._sites is not None:
+            self._land()
+        self._opt_called = True  # what lr_scheduler.step() looks for, to warn if it came first
+        if scaler is not None:
+            scaler.unscale_(self.base)  # records for scaler.update() whether the gradients are finite
+        abandoned, self._abandoned = self._abandoned, False
+        if abandoned or not self._clip(self._gradient_norm()):
+            self.skipped_steps += 1
+            return False
+        if scaler is None:
+            self.base.step()
+        else:
+            scaler.step(self.base)
+        return True
+
+    # -- how it is done -----------------------------------------------------------------------------------------------
+
+    def _parameters(self) -> list[Tensor]:
+        return [p for group in self.param_groups for p in group["params"]]
+
+    def _find_sites(self) -> list[Site]:
+        return [find_site(group) for group in self.param_groups if group["rho"] > 0]
+
+    def _dual_norm(self, sites: list[Site]) -> float:
+        """Norm over every site with one host synchronisation; NaN or infinite if any gradient is."""
+        squares = [self.geometry.squared_dual_norm(site) for site in sites if site.points]
+        return math.sqrt(abs(sum(host(*squares)))) if squares else 0.0
+
+    def _agree(self, finite: bool) -> bool:
+        """Under a local ascent the processes must skip together, or the next collective waits for ever."""
+        if self.ascent_scope == "global":
+            return finite
+        flag = torch.tensor(float(finite), device=self._parameters()[0].device)
+        torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MIN)
+        return bool(flag)
+
+    @torch.no_grad()
+    def _land(self) -> None:
+        """Pull the new gradients back, restore the weights, and combine the gradients of the passes."""
+        for site, origin in zip(self._sites or (), self._origins, strict=True):
+            self.geometry.pull_back(site, origin)
+        moved = self._sites is not None
+        self._restore()
+        if moved and self.keeps_ascent_gradient:
+            self._combine(self._ascent_gradient)
+            self._ascent_gradient = {}
+
+    def _combine(self, ascent_gradient: dict[Tensor, Tensor]) -> None:
+        """Make ``p.grad`` the gradient to descend with, given that of the first pass. For variants that need it."""
+
+    @torch.no_grad()
+    def _restore(self) -> None:
+        sites, self._sites = self._sites or [], None
+        for site, origin in zip(sites, self._origins, strict=True):
+            if site.points:
+                torch._foreach_copy_(site.points, origin)
+            write_rows(site)
+        self._origins = []
+
+    def _clear_gradients(self) -> None:
+        for parameter in self._parameters():
+            parameter.grad = None
+
+    def _gradient_norm(self) -> float:
+        return norm([values(p.grad) for p in self._parameters() if p.grad is not None])
+
+    @torch.no_grad()
+    def _clip(self, length: float) -> bool:
+        """Clip a gradient of this norm to ``max_grad_norm``; say whether it is finite."""
+        finite = math.isfinite(length)
+        if finite and self.max_grad_norm is not None and length > self.max_grad_norm:
+            for param in self._parameters():
+                if param.grad is not None:
+                    param.grad.mul_(self.max_grad_norm / length)
+        return finite
+
+    # -- groups, state, copies ----------------------------------------------------------------------------------------
+
+    def _share(self) -> None:
+        self.param_groups, self.state = self.base.param_groups, self.base.state
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group to the optimizer and to its base; ``rho`` and the geometry's options default as elsewhere."""
+        shared = getattr(self, "param_groups", None) is self.base.param_groups
+        if not shared:  # torch's constructor registers the base's groups
+            super().add_param_group(param_group)
+            return
+        options = self._own_options()
+        check_rho(param_group.get("rho", options["rho"]))
+        self.base.add_param_group({**options, **param_group})
+
+    def _own_options(self) -> dict[str, Any]:
+        """The group options that are ours, not the base's, with their defaults."""
+        return {key: value for key, value in self.defaults.items() if key not in self.base.defaults}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The base optimizer's state and groups, and under ``"sharpness"`` what this optimizer adds."""
+        for hook in self._optimizer_state_dict_pre_hooks.values():
+            hook(self)
+        index = {p: i for i, p in enumerate(self._parameters())}
+        own = {index[p]: dict(entries) for p, entries in self.variant_state.items()}
+        packed = {**self.base.state_dict(), "sharpness": {"state": own, "counters": self._counters()}}
+        for post_hook in self._optimizer_state_dict_post_hooks.values():
+            packed = post_hook(self, packed) or packed
+        return packed
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what :meth:`state_dict` gave; training goes on bit for bit.
+
+        A state of the base optimizer alone is accepted too: its moments are taken over and this optimizer starts fresh.
+        """
+        for hook in self._optimizer_load_state_dict_pre_hooks.values():
+            state_dict = hook(self, state_dict) or state_dict
+        packed = dict(state_dict)
+        sharpness = packed.pop("sharpness", {"state": {}, "counters": {}})
+        options = [
+            {k: v for k, v in group.items() if k not in self.base.defaults and k != "params"}
+            for group in self.param_groups
+        ]
+        self.base.load_state_dict(packed)
+        self._share()
+        for group, old in zip(self.param_groups, options, strict=True):
+            for key, value in old.items():
+                group.setdefault(key, value)
+        params = self._parameters()
+        self.variant_state = {
+            params[i]: {name: t.to(params[i]) for name, t in entries.items()}
+            for i, entries in sharpness["state"].items()
+        }
+        self._set_counters(sharpness["counters"])
+        for post_hook in self._optimizer_load_state_dict_post_hooks.values():
+            post_hook(self)
+
+    def _counters(self) -> dict[str, int]:
+        return {"skipped_steps": self.skipped_steps}
+
+    def _set_counters(self, counters: dict[str, int]) -> None:
+        self.skipped_steps = counters.get("skipped_steps", 0)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # hooks and the step() that schedulers wrap are closures, which torch leaves out of copies too
+        return {
+            k: v for k, v in self.__dict__.items() if k != "step" and not k.startswith(("_optimizer_", "_zero_grad"))
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._share()

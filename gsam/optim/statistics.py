@@ -1,0 +1,57 @@
+"""Keep running statistics as they are during a pass at perturbed weights.
+
+A second forward pass must not move batch-norm averages: they would count every batch twice, and once at weights the
+model never has. Switching ``momentum`` to 0 is not enough (``num_batches_tracked`` still counts, ``momentum=None``
+averages wrongly, custom norms are missed), so here every buffer of every module that runs is copied before its
+forward and put back, in place, afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+_Held = dict[nn.Module, list[tuple[str, Tensor, Tensor]]]  # name, the buffer itself, its value before the pass
+
+
+@contextmanager
+def held_statistics(module: nn.Module | None = None) -> Iterator[None]:
+    """Restore, on exit, the buffers of all modules that are in training mode, bit for bit and in place.
+
+    Args:
+        module: the model whose buffers to hold. ``None`` holds the buffers of whatever modules are called inside the
+            ``with`` block; a model compiled by ``torch.compile`` does not announce its calls, so name it here.
+    """
+    held: _Held = {}
+
+    def hold(called: nn.Module, _inputs: object = None) -> None:
+        if called.training and called not in held:
+            held[called] = [(name, b, b.detach().clone()) for name, b in called._buffers.items() if b is not None]
+
+    if module is None:
+        handle = register_module_forward_pre_hook(hold)
+        release = handle.remove
+    else:
+        for part in module.modules():
+            hold(part)
+        release = _nothing
+    try:
+        yield
+    finally:
+        release()
+        _restore(held)
+
+
+def _nothing() -> None:
+    """Nothing was registered, so there is nothing to remove."""
+
+
+@torch.no_grad()
+def _restore(held: _Held) -> None:
+    for module, buffers in held.items():
+        for name, buffer, copy in buffers:
+            module._buffers[name] = buffer.copy_(copy)

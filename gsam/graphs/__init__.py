@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from gsam.graphs.adjacency import Adjacency
+from gsam.graphs.blocks import Block, EdgeScheme
+from gsam.graphs.convolve import convolve
 from gsam.graphs.sparse import SparseRows
+from gsam.graphs.subgraph import Subgraph
 
-__all__ = ["SparseRows"]
+__all__ = ["Adjacency", "Block", "EdgeScheme", "SparseRows", "Subgraph", "convolve"]

@@ -66,36 +66,49 @@ class CSR:
         """Row of each entry ``[nnz]``, in the dtype of ``col``."""
         counts = self.rowptr.diff()
         if self.value.device.type == "cpu":
-            # numpy, because torch starts its thread pool for a repeat of any size
             return torch.from_numpy(np.repeat(np.arange(self.shape[0], dtype=counts.numpy().dtype), counts.numpy()))
         ids = torch.arange(self.shape[0], device=self.col.device, dtype=self.col.dtype)
         return torch.repeat_interleave(ids, counts, output_size=self.col.numel())
 
     def gather(self, index: Tensor) -> CSR:
-        """The ``[B, K]`` matrix of the rows ``index`` ``[B]`` (int64, on the same device), in that order.
-
-        Raises:
-            IndexError: if an index is outside ``[-M, M)``.
-        """
+        """The ``[B, K]`` matrix of the rows ``index`` ``[B]`` (from :func:`as_index`), in that order."""
         if self.value.device.type != "cpu":
             return self._gather_by_torch(index)
-        try:
-            rows = self.view[index.numpy()]
-        except IndexError as error:
-            raise IndexError(f"row index out of range: expected 0 <= index < {self.shape[0]}; {error}") from None
+        rows = self.view[index.numpy()]
         gathered = from_parts(rows.indptr, rows.indices, rows.data, (index.numel(), self.shape[1]))
         vars(gathered)["view"] = rows
         return gathered
 
     def _gather_by_torch(self, index: Tensor) -> CSR:
-        index = torch.where(index < 0, index + self.shape[0], index)
+        rowptr, place = self._places_by_torch(index)
+        return CSR(rowptr, self.col[place], self.value[place], (index.numel(), self.shape[1]))
+
+    def places(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the entries of the rows ``index`` ``[B]`` (from :func:`as_index`) are.
+
+        Returns:
+            The row pointer ``[B + 1]`` of the gathered rows and the place of each of their entries in ``col``.
+        """
+        return self._places_by_numpy(index) if self.value.device.type == "cpu" else self._places_by_torch(index)
+
+    def _places_by_torch(self, index: Tensor) -> tuple[Tensor, Tensor]:
         start = self.rowptr[index]
         counts = self.rowptr[index + 1] - start
         rowptr = functional.pad(counts.cumsum(0, dtype=counts.dtype), (1, 0))
-        # each entry's place: its own position, moved by how far its row's start moves
+        # an entry's place: its own position, moved by as much as its row is
         place = torch.repeat_interleave(start - rowptr[:-1], counts)
-        place = place + torch.arange(place.numel(), device=place.device)
-        return CSR(rowptr, self.col[place], self.value[place], (index.numel(), self.shape[1]))
+        return rowptr, place + torch.arange(place.numel(), device=place.device, dtype=place.dtype)
+
+    def _places_by_numpy(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        # torch costs more on small inputs, and its repeat wakes the thread pool for any size
+        begins, ids = self.rowptr.numpy(), index.numpy()
+        start = begins[ids]
+        counts = begins[ids + 1] - start
+        rowptr = np.zeros(ids.size + 1, dtype=counts.dtype)
+        np.cumsum(counts, out=rowptr[1:])
+        place = np.repeat(start - rowptr[:-1], counts)
+        place += np.arange(place.size, dtype=place.dtype)
+        return torch.from_numpy(rowptr), torch.from_numpy(place)
 
     def matmul(self, dense: Tensor) -> Tensor:
         """``A @ dense``: ``[K, H]`` to ``[M, H]``, differentiable in ``dense`` (to any order, and in forward mode)."""
@@ -105,6 +118,34 @@ class CSR:
         """The same matrix on another device or with values of another dtype."""
         rowptr, col = self.rowptr.to(device), self.col.to(device)
         return CSR(rowptr, col, self.value.to(device=device, dtype=dtype), self.shape)
+
+
+def as_index(index: Tensor, size: int, device: torch.device) -> Tensor:
+    """``index`` as an int64 vector on ``device``, checked to be in ``[0, size)`` where that costs no synchronisation.
+
+    Raises:
+        TypeError: if it does not hold integers; a mask is not an index.
+        ValueError: if it is not a vector.
+        IndexError: if it is out of range (on CPU; CUDA reports that as a device assertion).
+    """
+    index = torch.as_tensor(index, device=device)
+    if index.dim() != 1:
+        raise ValueError(f"expected a vector of node indices, found shape {list(index.shape)}")
+    if index.numel() and (index.is_floating_point() or index.dtype == torch.bool):
+        raise TypeError(f"node indices must be integers, found {index.dtype}; a mask has mask.nonzero().squeeze(1)")
+    index = index.long()
+    if index.numel() and device.type == "cpu":
+        low, high = index.numpy().min(), index.numpy().max()
+        if low < 0 or high >= size:
+            raise IndexError(f"node indices must be in [0, {size}), found {low} to {high}")
+    return index
+
+
+def take(values: Tensor, place: Tensor) -> Tensor:
+    """``values[place]`` for vectors, without torch's thread pool on CPU: a busy core makes it wait milliseconds."""
+    if values.device.type != "cpu":
+        return values[place]
+    return torch.from_numpy(values.numpy()[place.numpy()])
 
 
 def index_dtype(nnz: int, *sizes: int) -> torch.dtype:

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from gsam.graphs._csr import CSR, from_parts, index_dtype
+from gsam.graphs._csr import CSR, as_index, from_parts, index_dtype
 
 _VALUE_DTYPES = (torch.float32, torch.float64)
 
@@ -92,9 +92,10 @@ class SparseRows:
         """The ``[B, F]`` matrix of the rows ``index`` ``[B]``, in that order, repeats included.
 
         Raises:
-            IndexError: if an index is out of range (on CPU; CUDA reports it as a device assertion).
+            IndexError: if an index is outside ``[0, N)`` (on CPU; CUDA reports it as a device assertion).
+            TypeError: if ``index`` does not hold integers.
         """
-        return SparseRows._wrap(self._csr.gather(index.to(device=self.device, dtype=torch.int64)))
+        return SparseRows._wrap(self._csr.gather(as_index(index, self.shape[0], self.device)))
 
     def matmul(self, weight: Tensor) -> Tensor:
         """``X @ weight``: ``[F, H]`` to ``[N, H]``, computed in the dtype of ``weight`` and differentiable in it.

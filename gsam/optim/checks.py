@@ -19,7 +19,7 @@ def base_optimizer(
     Raises:
         TypeError: it is no optimizer, it cannot step on given gradients (L-BFGS, another two-pass optimizer), or
             options are given beside an instance.
-        ValueError: the instance holds other parameters.
+        ValueError: the instance holds other parameters, or options come with groups that are not the instance's.
     """
     if isinstance(base, type) and issubclass(base, torch.optim.Optimizer):
         made = base(params, **options)
@@ -45,6 +45,11 @@ def base_optimizer(
 def _check_same_parameters(params: Iterable[Any], base: torch.optim.Optimizer) -> None:
     given: set[int] = set()
     for entry in list(params):
+        if isinstance(entry, dict) and len(entry) > 1 and not any(entry is group for group in base.param_groups):
+            raise ValueError(
+                f"expected groups without options beside a base instance, found {sorted(set(entry) - {'params'})}; "
+                "set them in base.param_groups, which are used as they are"
+            )
         members = entry["params"] if isinstance(entry, dict) else [entry]
         members = [members] if isinstance(members, Tensor) else members
         given.update(id(m[1] if isinstance(m, tuple) else m) for m in members)
@@ -60,6 +65,13 @@ def check_rho(rho: float) -> None:
     """Refuse a negative or non-finite radius."""
     if not (math.isfinite(rho) and rho >= 0):
         raise ValueError(f"expected a finite rho >= 0, found {rho}; rho = 0 switches the ascent off")
+
+
+def check_max_grad_norm(bound: float | None) -> float | None:
+    """Refuse a clipping norm that is not positive, and return it."""
+    if bound is not None and not bound > 0:
+        raise ValueError(f"expected max_grad_norm > 0, or None for no clipping, found {bound}")
+    return bound
 
 
 def check_scope(scope: str, module: nn.Module | None, keeps_ascent_gradient: bool) -> str:

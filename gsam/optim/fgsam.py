@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -28,8 +29,8 @@ class FGSAM(SharpnessAware):
         params: parameters or parameter groups.
         base: optimizer class or instance that makes the descent step.
         rho: radius of the ascent, default 0.05.
-        lam: weight :math:`\lambda \ge 0` of the GNN's gradient; lives in each group. The default 1 is the released
-            setting (``0.5`` in its own convex form) up to the overall scale.
+        lam: weight :math:`\lambda \ge 0` of the GNN's gradient; lives in each group. The default is the released
+            setting: 1, or 0.5 in the convex form of ``variant="released"``; these agree up to the overall scale.
         variant: ``"paper"`` for :math:`\lambda g + s`, ``"released"`` for the published code's
             :math:`(1-\lambda) g + \lambda s` with :math:`\lambda \in [0, 1]`; then ``lam`` is that of the code, and
             :math:`\lambda_\mathrm{paper} = (1-\lambda)/\lambda` up to the overall scale.
@@ -50,15 +51,19 @@ class FGSAM(SharpnessAware):
         base: type[torch.optim.Optimizer] | torch.optim.Optimizer,
         *,
         rho: float = 0.05,
-        lam: float = 1.0,
+        lam: float | None = None,
         variant: Literal["paper", "released"] = "paper",
         **options: Any,
     ) -> None:
-        self.lam, self.variant = check_lam(lam, variant), variant
+        self.variant, self.lam = variant, check_lam(default_lam(variant) if lam is None else lam, variant)
         super().__init__(params, base, rho=rho, **options)
 
     def _group_options(self) -> dict[str, Any]:
         return {"lam": self.lam}
+
+    def _check_group(self, group: dict[str, Any]) -> None:
+        super()._check_group(group)
+        check_lam(group["lam"], self.variant)
 
     def step(
         self,
@@ -76,9 +81,10 @@ class FGSAM(SharpnessAware):
 
         Raises:
             TypeError: only one of the two closures is given.
+            RuntimeError: there is none, and no ascent was made by hand.
         """
         if closure is None and peer_closure is None:
-            return super().step(scaler=scaler)
+            return self._end_by_hand(scaler)
         closure, peer_closure = both(closure, peer_closure)
         random_state = self._random_state()
         loss = self._evaluate(closure)
@@ -97,9 +103,14 @@ def check_lam(lam: float, variant: str) -> float:
     """Check the range of ``lam`` for a variant and return it."""
     if variant not in ("paper", "released"):
         raise ValueError(f"expected variant 'paper' or 'released', found {variant!r}")
-    if not 0 <= lam <= (1.0 if variant == "released" else float("inf")):
-        raise ValueError(f"expected lam >= 0 (and at most 1 for variant='released'), found {lam}")
+    if not (math.isfinite(lam) and 0 <= lam <= (1.0 if variant == "released" else lam)):
+        raise ValueError(f"expected a finite lam >= 0 (and at most 1 for variant='released'), found {lam}")
     return lam
+
+
+def default_lam(variant: str) -> float:
+    """The released setting, in the form of the variant."""
+    return 0.5 if variant == "released" else 1.0
 
 
 def both(closure: Closure | None, peer_closure: Closure | None) -> tuple[Closure, Closure]:
@@ -124,5 +135,9 @@ def mix_gradients(params: list[Tensor], climbed: dict[Tensor, Tensor], climb: fl
         if second is not None and descent != 1.0:
             second = second * descent
         if first is not None and climb != 0.0:
-            second = first * climb if second is None else second + first * climb
+            second = first * climb if second is None else _sum(second, first * climb)
         param.grad = second
+
+
+def _sum(left: Tensor, right: Tensor) -> Tensor:
+    return right + left if left.is_sparse else left + right  # torch adds sparse to dense, not dense to sparse

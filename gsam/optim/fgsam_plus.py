@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import torch
 from torch import Tensor
 
-from gsam.optim.fgsam import both, check_lam, mix_gradients, shares
+from gsam.optim.fgsam import both, check_lam, default_lam, mix_gradients, shares
 from gsam.optim.sharpness_aware import Closure, SharpnessAware
-from gsam.optim.vectors import norm, rejection, unit
+from gsam.optim.statistics import held_statistics
+from gsam.optim.vectors import norm, norms, unit_rejection
 
 
 class FGSAMPlus(SharpnessAware):
@@ -31,7 +32,9 @@ class FGSAMPlus(SharpnessAware):
         \hat g = h + g_\mathrm{top} \tfrac{\|h\|}{\|g_\mathrm{top}\|}, \qquad
         G = h + \alpha\, g_v \tfrac{\|h\|}{\|g_v\|} + \lambda \hat g .
 
-    Inner products and norms run over all parameters together. With ``k = 1`` this is :class:`FGSAM`.
+    Inner products and norms run over all parameters together. With ``k = 1`` this is :class:`FGSAM`. A part that is
+    zero up to rounding (the peer and the GNN agree) has no direction and adds nothing. Running statistics such as those
+    of batch norm follow the GNN's passes only, as it is the GNN that is evaluated in the end.
 
     Where the released code differs: its :math:`g_v` comes from the mixture :math:`(1-\lambda) g + \lambda s`, is
     projected per parameter tensor, and the topology part is off. ``variant="released"`` reproduces that.
@@ -61,18 +64,21 @@ class FGSAMPlus(SharpnessAware):
         variant: Literal["paper", "released"] = "paper",
         **options: Any,
     ) -> None:
-        if k < 1:
-            raise ValueError(f"expected an interval k >= 1, found {k}; k = 1 makes every step exact")
-        if not alpha >= 0:
-            raise ValueError(f"expected alpha >= 0, found {alpha}")
-        default = 1.0 if variant == "paper" else 0.5
-        self.lam, self.variant = check_lam(default if lam is None else lam, variant), variant
+        if not (isinstance(k, int) and k >= 1):
+            raise ValueError(f"expected a whole interval k >= 1, found {k}; k = 1 makes every step exact")
+        self.variant, self.lam = variant, check_lam(default_lam(variant) if lam is None else lam, variant)
         self.alpha, self.k, self.steps_taken = alpha, k, 0
-        self._peer_gradient: dict[Tensor, Tensor] = {}
+        self._peer_gradient: dict[Tensor, Tensor] | None = None  # h of the exact step under way
         super().__init__(params, base, rho=rho, **options)
 
     def _group_options(self) -> dict[str, Any]:
         return {"lam": self.lam, "alpha": self.alpha}
+
+    def _check_group(self, group: dict[str, Any]) -> None:
+        super()._check_group(group)
+        check_lam(group["lam"], self.variant)
+        if not (math.isfinite(group["alpha"]) and group["alpha"] >= 0):
+            raise ValueError(f"expected a finite alpha >= 0, found {group['alpha']}")
 
     @property
     def exact_next(self) -> bool:
@@ -101,15 +107,21 @@ class FGSAMPlus(SharpnessAware):
         self.steps_taken += self.descend(scaler)
         return loss
 
+    def perturbed(self) -> NoReturn:
+        """Not offered here.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("expected step(closure, peer_closure): the passes differ between steps; or use FGSAM by hand")
+
     def _exact_passes(self, closure: Closure, peer_closure: Closure) -> Any:
-        self._peer_gradient = {}
+        self._peer_gradient = None
         random_state = self._random_state()
         loss = self._evaluate(closure)
         if self.k > 1:  # the parts are for the cheap steps
             climb = self._take_gradients()
-            if random_state is not None:
-                random_state.replay()
-            self._evaluate(peer_closure)
+            self._evaluate_again(peer_closure, random_state)
             self._peer_gradient = self._take_gradients()
             if not math.isfinite(norm(list(self._peer_gradient.values()))):
                 self._put_gradients(self._peer_gradient)  # so that descend() skips the step
@@ -123,40 +135,38 @@ class FGSAMPlus(SharpnessAware):
         descent = {p: p.grad for p in self._parameters() if p.grad is not None}
         for group in self.param_groups:
             mix_gradients(group["params"], ascent_gradient, *shares(group["lam"], self.variant))
-        if self.k == 1:
+        if self._peer_gradient is None:
             return
         if self.variant == "paper":
-            self._remember({"topology": ascent_gradient, "flatness": descent})
+            self._remember({"topology": ascent_gradient, "flatness": descent}, self._peer_gradient)
         else:
-            self._remember({"flatness": {p: p.grad for p in self._parameters() if p.grad is not None}})
+            mixture = {p: p.grad for p in self._parameters() if p.grad is not None}
+            self._remember({"flatness": mixture}, self._peer_gradient)
 
-    def _remember(self, sources: dict[str, dict[Tensor, Tensor]]) -> None:
+    def _remember(self, sources: dict[str, dict[Tensor, Tensor]], peer: dict[Tensor, Tensor]) -> None:
         """Store the unit part of each source orthogonal to the peer's gradient, for the cheap steps."""
-        params = [p for p in self._parameters() if p in self._peer_gradient or any(p in s for s in sources.values())]
-        axis = _aligned(params, self._peer_gradient)
-        parts = {name: self._orthogonal(_aligned(params, source), axis) for name, source in sources.items()}
+        params = [p for p in self._parameters() if p in peer or any(p in source for source in sources.values())]
+        axis, together = _aligned(params, peer), self.variant == "paper"
+        parts = {
+            name: unit_rejection(_aligned(params, source), axis, together=together) for name, source in sources.items()
+        }
         if all(math.isfinite(norm(part)) for part in parts.values()):
             self.variant_state = {p: {name: part[i] for name, part in parts.items()} for i, p in enumerate(params)}
 
-    def _orthogonal(self, vector: list[Tensor], axis: list[Tensor]) -> list[Tensor]:
-        if self.variant == "paper":
-            return unit(rejection(vector, axis))
-        return [unit(rejection([v], [a]))[0] for v, a in zip(vector, axis, strict=True)]
-
     @torch.no_grad()
     def _cheap_pass(self, peer_closure: Closure) -> Any:
-        loss = self._evaluate(peer_closure)
+        with held_statistics(self.module):
+            loss = self._evaluate(peer_closure)
         params = [p for p in self._parameters() if p.grad is not None or p in self.variant_state]
         grads = _aligned(params, {p: p.grad for p in params if p.grad is not None})
-        together = self.variant == "paper"
-        lengths = [norm(grads)] * len(grads) if together else [norm([grad]) for grad in grads]
+        lengths = [norm(grads)] * len(grads) if self.variant == "paper" else norms(grads).tolist()
         options = {p: group for group in self.param_groups for p in group["params"]}
         for param, grad, length in zip(params, grads, lengths, strict=True):
             param.grad = _extrapolate(grad, length, self.variant_state.get(param, {}), options[param])
         return loss
 
     def _take_gradients(self) -> dict[Tensor, Tensor]:
-        taken = {p: p.grad for p in self._parameters() if p.grad is not None}
+        taken = {p: p.grad.clone() for p in self._parameters() if p.grad is not None}
         if any(grad.is_sparse for grad in taken.values()):
             raise TypeError(
                 "expected dense gradients, found sparse ones, which FGSAM+ cannot project; use sparse=False"

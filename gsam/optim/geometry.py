@@ -7,6 +7,7 @@ at the moved points. The optimizer adds the norms over all sites, divides, moves
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
@@ -65,8 +66,8 @@ class Adaptive(Geometry):
     """
 
     def __init__(self, eta: float = 0.0) -> None:
-        if not eta >= 0:
-            raise ValueError(f"expected eta >= 0, found {eta}; pass a small number such as 0.01, or 0")
+        if not (math.isfinite(eta) and eta >= 0):
+            raise ValueError(f"expected a finite eta >= 0, found {eta}; pass a small number such as 0.01, or 0")
         self.options = {"eta": eta}
 
     def squared_dual_norm(self, site: Site) -> Tensor:

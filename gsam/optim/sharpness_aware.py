@@ -10,12 +10,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from gsam.optim.checks import base_optimizer, check_rho, check_scope
+from gsam.optim.checks import base_optimizer, check_max_grad_norm, check_rho, check_scope
 from gsam.optim.geometry import Euclidean, Geometry
 from gsam.optim.randomness import RandomState
 from gsam.optim.sites import Site, find_site, write_rows
 from gsam.optim.statistics import held_statistics
-from gsam.optim.vectors import host, norm, values
+from gsam.optim.vectors import host, norm, squared_norm, values
 
 Closure = Callable[[], Any]
 
@@ -29,8 +29,8 @@ class SharpnessAware(torch.optim.Optimizer):
     optimizer step with that gradient (Foret et al., *Sharpness-Aware Minimization*, ICLR 2021).
 
     The wrapper is a :class:`torch.optim.Optimizer` that shares ``param_groups`` and ``state`` with its base, so
-    schedulers, ``zero_grad``, ``add_param_group`` and loggers work on either. Each group holds its own ``rho`` and the
-    geometry's options; a group with ``rho = 0`` neither moves nor counts in the norm.
+    schedulers, ``zero_grad`` and loggers work on either (add groups and load states here, not in the base). Each group
+    holds its own ``rho`` and the geometry's options; a group with ``rho = 0`` neither moves nor counts in the norm.
 
     Three ways to take a step::
 
@@ -43,7 +43,8 @@ class SharpnessAware(torch.optim.Optimizer):
 
         opt.step(closure, scaler=scaler)   # mixed precision: the closure calls scaler.scale(loss).backward()
 
-    A step whose gradient is not finite in any pass is skipped whole and counted in ``skipped_steps``.
+    A step whose gradient is not finite in any pass is skipped whole and counted in ``skipped_steps`` (except where
+    ``scaler.step(opt)`` itself skips: it then does not call this optimizer at all).
 
     Args:
         params: parameters or parameter groups, as for any optimizer.
@@ -61,7 +62,8 @@ class SharpnessAware(torch.optim.Optimizer):
         **base_options: passed to ``base`` when it is a class.
 
     Raises:
-        ValueError: ``rho`` is negative or not finite, or the base instance has other parameters.
+        ValueError: ``rho`` is negative or not finite, ``max_grad_norm`` is not positive, or the base instance has other
+            parameters.
         TypeError: the base is no optimizer, or needs a closure itself (such as L-BFGS).
     """
 
@@ -87,19 +89,23 @@ class SharpnessAware(torch.optim.Optimizer):
         super().__init__(self.base.param_groups, {**self.base.defaults, **options})
         self._share()
         for group in self.param_groups:
-            check_rho(group["rho"])
+            self._check_group(group)
         self.module, self.ascent_scope = module, check_scope(ascent, module, self.keeps_ascent_gradient)
-        self.replay_rng, self.max_grad_norm = replay_rng, max_grad_norm
+        self.replay_rng, self.max_grad_norm = replay_rng, check_max_grad_norm(max_grad_norm)
         self.skipped_steps = 0
         self.variant_state: dict[Tensor, dict[str, Tensor]] = {}
         self._sites: list[Site] | None = None  # what is perturbed now; None: nothing is
-        self._abandoned = False  # the ascent of the step under way was not finite
+        self._ascended = False  # the step under way has made its ascent
+        self._abandoned = False  # and this was not finite
         self._origins: list[list[Tensor]] = []
         self._ascent_gradient: dict[Tensor, Tensor] = {}
 
     def _group_options(self) -> dict[str, Any]:
         """Hyper-parameters a variant adds to every group, with their defaults."""
         return {}
+
+    def _check_group(self, group: dict[str, Any]) -> None:
+        check_rho(group["rho"])
 
     # -- one step -----------------------------------------------------------------------------------------------------
 
@@ -112,16 +118,28 @@ class SharpnessAware(torch.optim.Optimizer):
                 the call ends a step made by hand, as :meth:`descend` does.
             scaler: the ``GradScaler`` whose ``scale(loss).backward()`` the closure calls; the caller then calls
                 ``scaler.update()``.
+
+        Raises:
+            RuntimeError: there is no closure, and no ascent was made by hand.
         """
         if closure is None:
-            self.descend(scaler)
-            return None
-        random_state = self._random_state()
-        loss = self._evaluate(closure, climbing=True)
-        if self._climbs() and self.ascend():
+            return self._end_by_hand(scaler)
+        random_state, climbs = self._random_state(), self._climbs()
+        loss = self._evaluate(closure, synchronise=not (climbs and self.ascent_scope == "local"))
+        if not climbs:
+            self._abandoned = False
+        elif self.ascend():
             self._at_perturbed(closure, random_state)
         self.descend(scaler)
         return loss
+
+    def _end_by_hand(self, scaler: torch.amp.GradScaler | None) -> None:
+        if self._climbs() and not self._ascended:
+            raise RuntimeError(
+                "expected an ascent before step() without a closure, found none, so this would be a plain step of the "
+                "base; call step(closure), or make the second pass in `with opt.perturbed():`, or call opt.descend()"
+            )
+        self.descend(scaler)
 
     def _climbs(self) -> bool:
         return any(group["rho"] > 0 for group in self.param_groups)
@@ -129,17 +147,20 @@ class SharpnessAware(torch.optim.Optimizer):
     def _random_state(self) -> RandomState | None:
         return RandomState(self._parameters()) if self.replay_rng else None
 
-    def _evaluate(self, closure: Closure, *, climbing: bool = False) -> Any:
-        local = climbing and self.ascent_scope == "local"
-        with torch.enable_grad(), self.module.no_sync() if local else nullcontext():  # type: ignore[union-attr,operator]
+    def _evaluate(self, closure: Closure, *, synchronise: bool = True) -> Any:
+        averaging = nullcontext() if synchronise else self.module.no_sync()  # type: ignore[union-attr,operator]
+        with torch.enable_grad(), averaging:
             return closure()
+
+    def _evaluate_again(self, closure: Closure, random_state: RandomState | None) -> Any:
+        """A further pass of the same step: the same random numbers, and running statistics stay as they are."""
+        with nullcontext() if random_state is None else random_state.replayed(), held_statistics(self.module):
+            return self._evaluate(closure)
 
     def _at_perturbed(self, closure: Closure, random_state: RandomState | None) -> Any:
         """Run ``closure`` with statistics held and dropout replayed, then come back to the original weights."""
-        if random_state is not None:
-            random_state.replay()
-        with self._returning(), held_statistics(self.module):
-            return self._evaluate(closure)
+        with self._returning():
+            return self._evaluate_again(closure, random_state)
 
     @contextmanager
     def _returning(self) -> Iterator[None]:
@@ -180,17 +201,19 @@ class SharpnessAware(torch.optim.Optimizer):
             raise RuntimeError("expected unperturbed weights, found ascend() called twice; call descend() in between")
         sites = self._find_sites()
         length = self._dual_norm(sites)
-        self._abandoned = not self._agree(math.isfinite(length))
+        self._ascended, self._abandoned = True, not self._agree(math.isfinite(length))
         if self._abandoned:
+            self.skipped_steps += 1
             return False
         self._origins = [[point.detach().clone() for point in site.points] for site in sites]
         self._sites = sites
-        if self.keeps_ascent_gradient:
-            self._ascent_gradient = {p: p.grad for p in self._parameters() if p.grad is not None}
-        for site in sites:
-            if length > 0 and site.points:
-                self.geometry.move(site, self.geometry.direction(site), site.group["rho"] / length)
-            write_rows(site)
+        try:
+            self._move(length)
+        except BaseException:
+            self._restore()
+            raise
+        if self.keeps_ascent_gradient:  # copies: DDP may hand out views of buffers that the next pass fills
+            self._ascent_gradient = {p: p.grad.clone() for p in self._parameters() if p.grad is not None}
         self._clear_gradients()
         return True
 
@@ -198,7 +221,8 @@ class SharpnessAware(torch.optim.Optimizer):
         """Come back to the original weights if perturbed, and let the base optimizer step with ``p.grad``.
 
         Args:
-            scaler: unscales the gradients (once) and makes the base optimizer's step, or skips it.
+            scaler: unscales the gradients, and learns whether they are finite. After a ``scaler.unscale_(opt)`` of
+                your own, call ``scaler.step(opt)`` instead.
 
         Returns:
             Whether the base optimizer stepped; ``False`` if a gradient was not finite.
@@ -207,15 +231,14 @@ class SharpnessAware(torch.optim.Optimizer):
             self._land()
         self._opt_called = True  # what lr_scheduler.step() looks for, to warn if it came first
         if scaler is not None:
-            scaler.unscale_(self.base)  # records for scaler.update() whether the gradients are finite
-        abandoned, self._abandoned = self._abandoned, False
-        if abandoned or not self._clip(self._gradient_norm()):
+            scaler.unscale_(self)  # also records for scaler.update() whether the gradients are finite
+        abandoned, self._ascended, self._abandoned = self._abandoned, False, False
+        if abandoned:  # and counted
+            return False
+        if not self._clip(self._gradient_norm()):
             self.skipped_steps += 1
             return False
-        if scaler is None:
-            self.base.step()
-        else:
-            scaler.step(self.base)
+        self.base.step()
         return True
 
     # -- how it is done -----------------------------------------------------------------------------------------------
@@ -228,8 +251,10 @@ class SharpnessAware(torch.optim.Optimizer):
 
     def _dual_norm(self, sites: list[Site]) -> float:
         """Norm over every site with one host synchronisation; NaN or infinite if any gradient is."""
+        still = [p for group in self.param_groups if not group["rho"] > 0 for p in group["params"]]
         squares = [self.geometry.squared_dual_norm(site) for site in sites if site.points]
-        return math.sqrt(abs(sum(host(*squares)))) if squares else 0.0
+        *climbing, resting = host(*squares, squared_norm([values(p.grad) for p in still if p.grad is not None]))
+        return math.sqrt(abs(sum(climbing))) if math.isfinite(resting) else resting
 
     def _agree(self, finite: bool) -> bool:
         """Under a local ascent the processes must skip together, or the next collective waits for ever."""
@@ -237,15 +262,27 @@ class SharpnessAware(torch.optim.Optimizer):
             return finite
         flag = torch.tensor(float(finite), device=self._parameters()[0].device)
         torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MIN)
+        if finite and not flag:  # a GradScaler must see it on every process, or their scales part
+            for param in self._parameters():
+                if param.grad is not None:
+                    param.grad.mul_(math.nan)
         return bool(flag)
+
+    def _move(self, length: float) -> None:
+        for site in self._sites or ():
+            if length > 0 and site.points:
+                self.geometry.move(site, self.geometry.direction(site), site.group["rho"] / length)
+            write_rows(site)
 
     @torch.no_grad()
     def _land(self) -> None:
         """Pull the new gradients back, restore the weights, and combine the gradients of the passes."""
-        for site, origin in zip(self._sites or (), self._origins, strict=True):
-            self.geometry.pull_back(site, origin)
         moved = self._sites is not None
-        self._restore()
+        try:
+            for site, origin in zip(self._sites or (), self._origins, strict=True):
+                self.geometry.pull_back(site, origin)
+        finally:
+            self._restore()
         if moved and self.keeps_ascent_gradient:
             self._combine(self._ascent_gradient)
             self._ascent_gradient = {}
@@ -291,7 +328,7 @@ class SharpnessAware(torch.optim.Optimizer):
             super().add_param_group(param_group)
             return
         options = self._own_options()
-        check_rho(param_group.get("rho", options["rho"]))
+        self._check_group({**options, **param_group})
         self.base.add_param_group({**options, **param_group})
 
     def _own_options(self) -> dict[str, Any]:

@@ -8,40 +8,45 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+_LOW = (torch.float16, torch.bfloat16)
+
 
 def values(tensor: Tensor) -> Tensor:
     """The stored entries of a gradient: the tensor itself, or the coalesced values of a sparse one."""
     return tensor.coalesce().values() if tensor.is_sparse else tensor
 
 
-def squared_norm(tensors: Sequence[Tensor]) -> Tensor:
-    """Squared Euclidean norm of all entries together, a float64 scalar on the first tensor's device.
+def norms(tensors: Sequence[Tensor]) -> Tensor:
+    """Euclidean norm of each of n tensors: float64, shape ``(n,)``, on the first tensor's device.
 
-    The norms are taken per tensor in at least float32 and summed in float64, so half-precision gradients do not
-    overflow and thousands of tensors cost one reduction.
+    They are taken in at least float32, so half-precision gradients neither overflow nor lose digits.
     """
     if not tensors:
-        return torch.zeros((), dtype=torch.float64)
-    device = tensors[0].device
-    low = tensors[0].dtype in (torch.float16, torch.bfloat16)
-    norms = torch._foreach_norm(list(tensors), 2, dtype=torch.float32 if low else None)
-    return torch.stack([norm.to(device=device, dtype=torch.float64) for norm in norms]).square().sum()
+        return torch.zeros(0, dtype=torch.float64)
+    low = [tensor.dtype in _LOW for tensor in tensors]
+    if all(low) or not any(low):
+        found = list(torch._foreach_norm(list(tensors), 2, dtype=torch.float32 if low[0] else None))
+    else:
+        found = [torch.linalg.vector_norm(t.float() if half else t) for t, half in zip(tensors, low, strict=True)]
+    return torch.stack([norm.to(device=tensors[0].device, dtype=torch.float64) for norm in found])
 
 
-def dot(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
-    """Inner product of two aligned lists of dense tensors, a float64 scalar on the first tensor's device."""
+def squared_norm(tensors: Sequence[Tensor]) -> Tensor:
+    """Squared Euclidean norm of all entries together, a float64 scalar on the first tensor's device."""
+    return norms(tensors).square().sum()
+
+
+def dots(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
+    """Inner products of n aligned pairs of dense tensors: float64, shape ``(n,)``, on the first tensor's device."""
     if not left:
-        return torch.zeros((), dtype=torch.float64)
-    device = left[0].device
-    parts = [
-        torch.dot(_flat(a), _flat(b)).to(device=device, dtype=torch.float64) for a, b in zip(left, right, strict=True)
-    ]
-    return torch.stack(parts).sum()
+        return torch.zeros(0, dtype=torch.float64)
+    pairs = zip(left, right, strict=True)
+    return torch.stack([torch.dot(_flat(a), _flat(b)).to(left[0].device, torch.float64) for a, b in pairs])
 
 
 def _flat(tensor: Tensor) -> Tensor:
     flat = tensor.reshape(-1)
-    return flat.float() if flat.dtype in (torch.float16, torch.bfloat16) else flat
+    return flat.float() if flat.dtype in _LOW else flat
 
 
 def host(*scalars: Tensor) -> list[float]:
@@ -56,17 +61,33 @@ def norm(tensors: Sequence[Tensor]) -> float:
     return math.sqrt(host(squared_norm(tensors))[0])
 
 
-def rejection(tensors: Sequence[Tensor], axis: Sequence[Tensor]) -> list[Tensor]:
-    r"""The part of ``tensors`` orthogonal to ``axis``: :math:`x - \frac{\langle x, h\rangle}{\|h\|^2} h`.
+def unit_rejection(tensors: Sequence[Tensor], axis: Sequence[Tensor], *, together: bool = True) -> list[Tensor]:
+    r"""The direction of the part of a vector :math:`v` that is orthogonal to ``axis`` :math:`h`.
 
-    Where ``axis`` is zero the vector is returned unchanged (as a copy).
+    .. math::
+        r = v - \tfrac{\langle v, h\rangle}{\|h\|^2} h, \qquad r / \|r\|
+
+    A part no longer than the rounding error of :math:`v` (``eps ** 0.75`` of its length) has no direction: zero is
+    returned, not amplified noise. Where ``axis`` is zero, :math:`r = v`.
+
+    Args:
+        tensors: the entries of the vector.
+        axis: those of the axis, aligned with ``tensors``.
+        together: whether all tensors form one vector, or each one of its own.
     """
-    inner, square = host(dot(tensors, axis), dot(axis, axis))
-    share = inner / square if square > 0 else 0.0
-    return list(torch._foreach_add(list(tensors), list(axis), alpha=-share))
+    if not tensors:
+        return []
+    inner, axis_square, square = _totals([dots(tensors, axis), dots(axis, axis), dots(tensors, tensors)], together)
+    shares = [-i / a if a > 0 else 0.0 for i, a in zip(inner, axis_square, strict=True)]
+    parts = list(torch._foreach_add(list(tensors), torch._foreach_mul(list(axis), shares)))
+    (left,) = _totals([norms(parts).square()], together)
+    noise = max(torch.finfo(tensor.dtype).eps for tensor in tensors) ** 1.5
+    scales = [0.0 if rest <= noise * whole else rest**-0.5 for rest, whole in zip(left, square, strict=True)]
+    torch._foreach_mul_(parts, scales)
+    return parts
 
 
-def unit(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """``tensors`` divided by their common norm; zero stays zero."""
-    length = norm(tensors)
-    return list(torch._foreach_mul(list(tensors), 1.0 / length if length > 0 else 0.0))
+def _totals(rows: list[Tensor], together: bool) -> list[list[float]]:
+    """Read rows of n numbers with one synchronisation; each number replaced by its row's sum if ``together``."""
+    found: list[list[float]] = torch.stack(rows).tolist()
+    return [[sum(row)] * len(row) for row in found] if together else found

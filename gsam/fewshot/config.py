@@ -1,0 +1,161 @@
+"""The settings of a few-shot run, checked before anything is computed or written."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gsam.fewshot.episodes import EpisodeSampler
+from gsam.fewshot.registry import BASELINES, check_method
+from gsam.fewshot.splits import PARTS, ClassSplit
+from gsam.fewshot.training import Schedule
+from gsam.optim.recipes import recipe
+
+if TYPE_CHECKING:
+    from gsam.datasets import NodeDataset
+
+
+@dataclass(frozen=True)
+class FewShotConfig:
+    """One method, one optimizer, one setting, several seeds.
+
+    The defaults are the recipe published with FGSAM for GPN. Optimizer options left ``None`` take the optimizer's own
+    defaults (:data:`gsam.optim.recipes.RECIPES`).
+
+    Attributes:
+        dataset: name or file.
+        method: one of :data:`gsam.fewshot.registry.METHODS` or a baseline.
+        optimizer: one of :data:`gsam.optim.recipes.RECIPES`.
+        ways: classes in an episode.
+        shots: supports of each class.
+        queries: queries of each class.
+        split: three counts such as ``"5,5,5"`` (drawn by seed), the name of a published split, or a JSON file.
+        seeds: a seed fixes the class split, the initial weights and the episodes.
+        episodes: training episodes at most.
+        validate_every: episodes between validations.
+        validation_episodes: tasks in a validation.
+        patience: validations without improvement before training stops.
+        test_episodes: tasks in the test.
+        lr: learning rate.
+        weight_decay: L2 penalty of the base optimizer.
+        hidden: width of the encoder.
+        dropout: of the encoder.
+        rho: radius of the ascent.
+        lam: weight of the GNN's gradient in FGSAM and FGSAM+.
+        alpha: weight of the flatness part in FGSAM+.
+        k: interval of exact steps in FGSAM+.
+    """
+
+    dataset: str
+    method: str = "gpn"
+    optimizer: str = "adam"
+    ways: int = 5
+    shots: int = 3
+    queries: int = 10
+    split: str = "5,5,5"
+    seeds: tuple[int, ...] = (0,)
+    episodes: int = 1000
+    validate_every: int = 10
+    validation_episodes: int = 20
+    patience: int = 10
+    test_episodes: int = 100
+    lr: float = 5e-3
+    weight_decay: float = 5e-4
+    hidden: int = 16
+    dropout: float = 0.2
+    rho: float | None = None
+    lam: float | None = None
+    alpha: float | None = None
+    k: int | None = None
+
+    def __post_init__(self) -> None:
+        check_method(self.method)
+        recipe(self.optimizer).hyperparameters(**self.optimizer_options)
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError(f"expected distinct seeds >= 0, found {','.join(map(str, self.seeds)) or 'none'}")
+        for name in ("ways", "shots", "queries", "validation_episodes", "test_episodes", "hidden"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} >= 1, found {getattr(self, name)}")
+        if not self.lr > 0:
+            raise ValueError(f"expected lr > 0, found {self.lr}")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"expected weight_decay >= 0, found {self.weight_decay}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"expected dropout in [0, 1), found {self.dropout}")
+        _ = self.schedule
+
+    @property
+    def trains(self) -> bool:
+        """Whether the method is trained at all."""
+        return self.method not in BASELINES
+
+    @property
+    def optimizer_options(self) -> dict[str, Any]:
+        """The options of the optimizer that were chosen."""
+        chosen = {name: getattr(self, name) for name in ("rho", "lam", "alpha", "k")}
+        return {name: value for name, value in chosen.items() if value is not None}
+
+    @property
+    def schedule(self) -> Schedule:
+        """How long to train."""
+        return Schedule(self.episodes, self.validate_every, self.patience)
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """The task, as results.json names it."""
+        return {"ways": self.ways, "shots": self.shots, "queries": self.queries, "split": self.split}
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Everything that was, or could have been, tuned, with the values in force."""
+        if not self.trains:
+            return {}
+        names = ("lr", "weight_decay", "hidden", "dropout", "episodes", "validate_every", "validation_episodes", "patience")
+        return {
+            **{name: getattr(self, name) for name in names},
+            **recipe(self.optimizer).hyperparameters(**self.optimizer_options),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, ready for JSON."""
+        return {**asdict(self), "seeds": list(self.seeds)}
+
+
+def class_split(config: FewShotConfig, dataset: NodeDataset, seed: int) -> ClassSplit:
+    """The class split of a seed.
+
+    Raises:
+        SplitError: it is neither three counts, nor a name, nor a file, or it does not fit the data.
+    """
+    text = config.split
+    if Path(text).suffix == ".json":
+        split = ClassSplit.from_file(text)
+    elif all(part.strip().isdigit() for part in text.split(",")) and text.count(",") == 2:
+        train, valid, test = (int(part) for part in text.split(","))
+        split = ClassSplit.random(dataset.num_classes, (train, valid, test), seed)
+    else:
+        split = ClassSplit.named(dataset.class_splits, text)
+    split.check_classes(dataset.num_classes)
+    return split
+
+
+def samplers(config: FewShotConfig, dataset: NodeDataset, seed: int) -> dict[str, EpisodeSampler]:
+    """The episode samplers of a seed for the parts of its class split.
+
+    Raises:
+        SplitError, EpisodeError: the data do not allow such episodes.
+    """
+    split = class_split(config, dataset, seed)
+    return {
+        part: EpisodeSampler(
+            dataset.labels,
+            getattr(split, part),
+            n_way=config.ways,
+            k_shot=config.shots,
+            m_query=config.queries,
+            seed=(seed, 1 + number),
+            class_names=dataset.class_names,
+        )
+        for number, part in enumerate(PARTS)
+    }

@@ -1,0 +1,63 @@
+"""The training-free embedding behind the baselines: propagated features, reduced by a truncated SVD."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gsam.graphs import Adjacency, SparseRows
+
+
+def propagated_embedding(
+    features: SparseRows, adjacency: Adjacency, *, hops: int = 2, dim: int = 128, seed: int = 0
+) -> Tensor:
+    r"""Rows of the rank-``dim`` part of :math:`\hat A^k X`, scaled to length 1.
+
+    The rows of :math:`X` are first divided by their sums. :math:`U \Sigma` of a randomised truncated SVD (Halko,
+    Martinsson, Tropp, SIAM Review 2011) is found from products with :math:`\hat A` and :math:`X` alone, so neither
+    :math:`\hat A^k X` nor anything else of that size is formed.
+
+    Args:
+        features: ``[N, F]``.
+        adjacency: the GCN-normalised adjacency :math:`\hat A`.
+        hops: k, at least 0.
+        dim: columns of the result, lowered to ``min(N, F)`` if that is less.
+        seed: of the random start; the result hardly depends on it.
+
+    Returns:
+        ``[N, dim]`` float32; a node with no features anywhere near is all zeros.
+    """
+    rows, columns = features.l1_normalized_rows(), features.shape[1]
+    forward, transposed = rows.to_scipy(), rows.to_scipy().T.tocsr()
+    matrix = adjacency.matrix.to("cpu", rows.value.dtype).view
+    matrix_t = matrix.T.tocsr()
+
+    def left(block: Tensor) -> Tensor:
+        product = forward @ block.numpy()
+        for _ in range(hops):
+            product = matrix @ product
+        return torch.from_numpy(product)
+
+    def right(block: Tensor) -> Tensor:
+        product = block.numpy()
+        for _ in range(hops):
+            product = matrix_t @ product
+        return torch.from_numpy(transposed @ product)
+
+    dim = min(dim, *features.shape)
+    start = torch.randn(columns, min(dim + 16, columns), generator=torch.Generator().manual_seed(seed))
+    return F.normalize(_scaled_left_vectors(left, right, start, dim), dim=1)
+
+
+def _scaled_left_vectors(
+    left: Callable[[Tensor], Tensor], right: Callable[[Tensor], Tensor], start: Tensor, dim: int, iterations: int = 3
+) -> Tensor:
+    """:math:`U \\Sigma` by subspace iteration, given the products with the matrix and with its transpose."""
+    basis = torch.linalg.qr(left(start)).Q
+    for _ in range(iterations):
+        basis = torch.linalg.qr(left(torch.linalg.qr(right(basis)).Q)).Q
+    vectors, values, _ = torch.linalg.svd(right(basis).T, full_matrices=False)
+    return basis @ (vectors[:, :dim] * values[:dim])

@@ -1,0 +1,59 @@
+"""Accuracy over episodes, and intervals over seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gsam.fewshot.episodes import Episode
+from gsam.fewshot.inputs import PreparedGraph
+from gsam.fewshot.method import FewShotMethod
+
+
+class NonFiniteError(ArithmeticError):
+    """Scores that are NaN or infinite, which no accuracy can be made of."""
+
+
+def accuracy(score: Callable[[Episode], Tensor], episodes: Sequence[Episode]) -> float:
+    """Mean accuracy on the queries, in percent.
+
+    Args:
+        score: gives the logits ``[Q, n_way]`` of an episode.
+        episodes: the tasks, at least one.
+
+    Raises:
+        NonFiniteError: a logit is NaN or infinite.
+    """
+    shares = []
+    for number, episode in enumerate(episodes):
+        logits = score(episode)
+        if not torch.isfinite(logits).all():
+            raise NonFiniteError(f"expected finite logits, found NaN or infinity in episode {number}; lower --lr")
+        shares.append((logits.argmax(1).cpu() == episode.targets.cpu()).double().mean())
+    return 100.0 * float(torch.stack(shares).mean())
+
+
+@torch.no_grad()
+def evaluate(method: FewShotMethod, graph: PreparedGraph, episodes: Sequence[Episode]) -> float:
+    """Mean accuracy of a method in evaluation mode, in percent; its mode is put back afterwards."""
+    training = method.training
+    method.eval()
+    try:
+        return accuracy(lambda episode: method.logits(graph.inputs(episode)), episodes)
+    finally:
+        method.train(training)
+
+
+def mean_ci95(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and half-width of its 95 % interval (Student's t); ``None`` for a single value, which has no interval."""
+    from scipy import stats
+
+    count = len(values)
+    if count < 2:
+        return float(np.mean(values)), None
+    spread = float(np.std(values, ddof=1)) / math.sqrt(count)
+    return float(np.mean(values)), float(stats.t.ppf(0.975, count - 1)) * spread

@@ -1,0 +1,117 @@
+"""What a method sees: a graph prepared once, and for each episode just the part of it that matters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gsam.fewshot.episodes import Episode
+from gsam.graphs import Adjacency, Block, SparseRows, Subgraph
+
+if TYPE_CHECKING:
+    from gsam.datasets import NodeDataset
+
+
+@dataclass(frozen=True)
+class PreparedGraph:
+    """A graph with everything that is computed once: normalised adjacency and propagated features.
+
+    Attributes:
+        features: ``[N, F]`` node features.
+        propagated: ``[N, F]`` features after one propagation, the input of a first graph-convolution layer.
+        adjacency: the normalised adjacency with self-loops.
+        degree: ``[N]`` in-degree without the added self-loops.
+        dataset: where it comes from.
+    """
+
+    features: SparseRows
+    propagated: SparseRows
+    adjacency: Adjacency
+    degree: Tensor
+    dataset: NodeDataset
+
+    @classmethod
+    def prepare(
+        cls, dataset: NodeDataset, *, normalization: str = "rw", device: str | torch.device = "cpu"
+    ) -> PreparedGraph:
+        """Normalise and propagate.
+
+        Args:
+            dataset: the graph.
+            normalization: ``"rw"`` for :math:`D^{-1}(A + I)`, ``"gcn"`` for :math:`D^{-1/2}(A + I)D^{-1/2}`.
+            device: where episodes are computed.
+        """
+        adjacency = Adjacency.from_edges(
+            dataset.edge_index, dataset.num_nodes, dataset.edge_weight, normalization=normalization
+        )
+        propagated = adjacency.propagate(dataset.features)
+        return cls(
+            features=dataset.features.to(device),
+            propagated=propagated.to(device),
+            adjacency=adjacency.to(device),
+            degree=adjacency.degree.to(device),
+            dataset=dataset,
+        )
+
+    @cached_property
+    def raw_adjacency(self) -> Adjacency:
+        """The edges as the data set has them, for models that normalise by themselves."""
+        data = self.dataset
+        raw = Adjacency.from_edges(data.edge_index, data.num_nodes, data.edge_weight, normalization=None)
+        return raw.to(self.degree.device)
+
+    def inputs(self, episode: Episode) -> EpisodeInputs:
+        """The inputs of one episode; each part is computed when first asked for, and kept."""
+        return EpisodeInputs(self, episode)
+
+
+@dataclass
+class EpisodeInputs:
+    """One episode on a prepared graph.
+
+    Attributes:
+        graph: the graph.
+        episode: the task.
+    """
+
+    graph: PreparedGraph
+    episode: Episode
+
+    @cached_property
+    def nodes(self) -> Tensor:
+        """The episode's nodes, supports first, on the graph's device: ``[S]``."""
+        return self.episode.nodes.to(self.graph.degree.device)
+
+    @cached_property
+    def targets(self) -> Tensor:
+        """Position of each query's class, on the graph's device: ``[Q]``."""
+        return self.episode.targets.to(self.graph.degree.device)
+
+    @cached_property
+    def block(self) -> Block:
+        """The one-hop block whose targets are :attr:`nodes`."""
+        return self.graph.adjacency.blocks(self.nodes, 1)[0]
+
+    @cached_property
+    def propagated(self) -> SparseRows:
+        """Propagated features of the block's sources: ``[n_src, F]``."""
+        return self.graph.propagated.rows(self.block.nodes)
+
+    @cached_property
+    def features(self) -> SparseRows:
+        """Features of the episode's nodes alone, the input of a peer MLP: ``[S, F]``."""
+        return self.graph.features.rows(self.nodes)
+
+    @cached_property
+    def support_log_degree(self) -> Tensor:
+        """Logarithm of the degree of the supports, clamped at degree 1: ``[n_way, k_shot]``."""
+        degree = self.graph.degree[self.episode.support.to(self.graph.degree.device)]
+        return degree.clamp(min=1).to(self.graph.features.value.dtype).log()
+
+    def subgraph(self, hops: int) -> Subgraph:
+        """The neighbourhood on which an unmodified PyG model gives the full-graph result for :attr:`nodes`."""
+        return self.graph.raw_adjacency.subgraph(self.nodes, hops)

@@ -1,0 +1,49 @@
+"""ProtoNet: prototypical networks on a graph encoder."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from gsam.fewshot.encoder import EpisodeGCN
+from gsam.fewshot.heads import cosine_logits, prototypes, squared_distance_logits
+from gsam.fewshot.inputs import EpisodeInputs
+from gsam.fewshot.method import FewShotMethod
+
+
+class ProtoNet(FewShotMethod):
+    r"""Prototypical network (Snell et al., *Prototypical Networks for Few-shot Learning*, NeurIPS 2017) on a GCN.
+
+    A prototype is the mean of its supports' embeddings; the logits are minus the squared distances to the prototypes,
+    or cosines times a learned temperature (10 at the start).
+
+    Args:
+        in_features: F.
+        hidden: width of both layers.
+        dropout: between the layers, in [0, 1).
+        metric: ``"euclidean"`` or ``"cosine"``.
+
+    Raises:
+        ValueError: the metric is unknown.
+    """
+
+    normalization = "gcn"
+
+    def __init__(
+        self, in_features: int, *, hidden: int = 16, dropout: float = 0.2, metric: str = "euclidean"
+    ) -> None:
+        super().__init__()
+        if metric not in ("euclidean", "cosine"):
+            raise ValueError(f"expected metric 'euclidean' or 'cosine', found {metric!r}")
+        self.encoder = EpisodeGCN(in_features, hidden, hidden, dropout=dropout)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(10.0))) if metric == "cosine" else None
+
+    def logits(self, inputs: EpisodeInputs, *, peer: bool = False) -> Tensor:
+        """See :meth:`FewShotMethod.logits`."""
+        support, query = inputs.episode.split(self.encoder(inputs, peer=peer)[0])
+        centres = prototypes(support)
+        if self.log_scale is None:
+            return squared_distance_logits(query, centres)
+        return cosine_logits(query, centres, self.log_scale.exp())

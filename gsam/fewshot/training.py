@@ -1,0 +1,131 @@
+"""The meta-training loop: one for every method and optimizer."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from gsam.fewshot.episodes import Episode, EpisodeSampler
+from gsam.fewshot.evaluation import evaluate
+from gsam.fewshot.inputs import EpisodeInputs, PreparedGraph
+from gsam.fewshot.method import FewShotMethod
+from gsam.optim.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train and when to look.
+
+    Attributes:
+        episodes: training episodes at most, one optimizer step each.
+        validate_every: episodes between two validations.
+        patience: validations without improvement after which training stops.
+    """
+
+    episodes: int = 1000
+    validate_every: int = 10
+    patience: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("episodes", "validate_every", "patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} >= 1, found {getattr(self, name)}")
+
+
+@dataclass
+class History:
+    """What happened.
+
+    Attributes:
+        episode: number of training episodes at each validation.
+        seconds: training time so far at each validation: sampling excluded, blocks, passes and steps included.
+        loss: mean training loss since the last validation.
+        val_accuracy: in percent, at each validation.
+        skipped_steps: steps skipped because a gradient was not finite.
+    """
+
+    episode: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    val_accuracy: list[float] = field(default_factory=list)
+    skipped_steps: int = 0
+
+    @property
+    def best(self) -> int:
+        """Position of the first best validation."""
+        return max(range(len(self.val_accuracy)), key=lambda i: (self.val_accuracy[i], -i))
+
+
+def train_step(
+    method: FewShotMethod, inputs: EpisodeInputs, optimizer: torch.optim.Optimizer, recipe: Recipe
+) -> torch.Tensor:
+    """One optimizer step on one episode; returns the loss without waiting for the device."""
+
+    def closure(peer: bool = False) -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = method.loss(inputs, peer=peer)
+        loss.backward()
+        return loss.detach()
+
+    found: torch.Tensor = recipe.step(optimizer, closure, lambda: closure(peer=True))
+    return found
+
+
+def meta_train(
+    method: FewShotMethod,
+    graph: PreparedGraph,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    sampler: EpisodeSampler,
+    validation: Sequence[Episode],
+    *,
+    schedule: Schedule | None = None,
+    on_validation: Callable[[History], Any] | None = None,
+) -> History:
+    """Train on episodes, keep the weights of the best validation, stop when it no longer improves.
+
+    Args:
+        method: trained in place; on return it has the weights of the best validation and is in evaluation mode.
+        graph: the prepared graph.
+        optimizer: over the method's parameters.
+        recipe: says which closures the optimizer takes.
+        sampler: of training episodes, on base classes.
+        validation: episodes on validation classes.
+        schedule: default :class:`Schedule`.
+        on_validation: called with the history so far after each validation, e.g. to show progress.
+    """
+    schedule = schedule or Schedule()
+    history, seconds, losses = History(), 0.0, []
+    best = copy.deepcopy(method.state_dict())
+    method.train()
+    for number in range(1, schedule.episodes + 1):
+        episode = sampler.episode(number - 1)
+        started = time.perf_counter()
+        losses.append(train_step(method, graph.inputs(episode), optimizer, recipe))
+        seconds += time.perf_counter() - started
+        if number % schedule.validate_every and number != schedule.episodes:
+            continue
+        _record(history, number, seconds, losses, evaluate(method, graph, validation))
+        losses = []
+        if history.best == len(history.episode) - 1:
+            best = copy.deepcopy(method.state_dict())
+        if on_validation is not None:
+            on_validation(history)
+        if len(history.episode) - 1 - history.best >= schedule.patience:
+            break
+    method.load_state_dict(best)
+    method.eval()
+    history.skipped_steps = getattr(optimizer, "skipped_steps", 0)
+    return history
+
+
+def _record(history: History, number: int, seconds: float, losses: list[torch.Tensor], val_accuracy: float) -> None:
+    history.episode.append(number)
+    history.seconds.append(seconds)
+    history.loss.append(float(torch.stack(losses).mean()))
+    history.val_accuracy.append(val_accuracy)

@@ -1,0 +1,76 @@
+"""Files that are whole or absent: atomic writes, and output folders that are never overwritten by accident."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+
+class OutputError(ValueError):
+    """An output folder that cannot be used."""
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+    """A binary file that replaces ``path`` when the block ends, and leaves it alone if the block raises."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write JSON atomically; NaN and infinities are refused, as no reader agrees on them."""
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
+def claim_folder(path: str | Path, *, force: bool = False, resume: bool = False) -> Path:
+    """Make an output folder, or refuse one that has something in it.
+
+    Args:
+        path: the folder.
+        force: empty it first.
+        resume: keep what is there.
+
+    Raises:
+        OutputError: the folder has content and neither option is given, or it is a file.
+    """
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"expected a folder for the output, found a file at {folder}; choose another --out")
+    if folder.is_dir() and any(folder.iterdir()) and not resume:
+        if not force:
+            raise OutputError(f"expected an empty folder, found files in {folder}; use --force, --resume or another --out")
+        _empty(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _empty(folder: Path) -> None:
+    if not (folder / MARKER).exists():
+        raise OutputError(f"expected a folder that gsam made, found no {MARKER} in {folder}; empty it yourself")
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+MARKER = "config.json"  # every run writes it first, so --force never empties a folder of something else

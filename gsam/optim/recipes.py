@@ -1,0 +1,94 @@
+"""Optimizers by name, as the command line and the benchmarks call them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from gsam.optim.fgsam import FGSAM
+from gsam.optim.fgsam_plus import FGSAMPlus
+from gsam.optim.sam import ASAM, SAM
+from gsam.optim.sharpness_aware import Closure, SharpnessAware
+
+Passes = Literal["graph", "peer", "both"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a named optimizer is built and fed.
+
+    Attributes:
+        name: as in ``--optimizer``.
+        passes: which closures a step takes: the GNN's (``"graph"``), the peer MLP's (``"peer"``), or both.
+        base: the optimizer that makes the descent step.
+        wrapper: the sharpness-aware optimizer around it, or ``None``.
+        options: the wrapper's hyper-parameters and their defaults.
+    """
+
+    name: str
+    passes: Passes
+    base: type[torch.optim.Optimizer] = torch.optim.Adam
+    wrapper: type[SharpnessAware] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def hyperparameters(self, **chosen: Any) -> dict[str, Any]:
+        """The options with the chosen values in place of defaults; ``None`` means not chosen.
+
+        Raises:
+            ValueError: a chosen option is not one of this optimizer's.
+        """
+        given = {name: value for name, value in chosen.items() if value is not None}
+        unknown = sorted(set(given) - set(self.options))
+        if unknown:
+            takes = ", ".join(self.options) or "none"
+            raise ValueError(f"expected options of the optimizer {self.name!r} ({takes}), found {', '.join(unknown)}")
+        return {**self.options, **given}
+
+    def build(
+        self, params: Iterable[Any], *, lr: float, weight_decay: float = 0.0, **chosen: Any
+    ) -> torch.optim.Optimizer:
+        """Make the optimizer over ``params``; ``chosen`` as in :meth:`hyperparameters`."""
+        options = self.hyperparameters(**chosen)
+        base_options: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
+        if self.base in (torch.optim.Adam, torch.optim.AdamW):
+            base_options["fused"] = True  # one kernel for the whole update, on CPU too
+        if self.wrapper is None:
+            return self.base(params, **base_options)
+        return self.wrapper(params, self.base, **options, **base_options)
+
+    def step(self, optimizer: torch.optim.Optimizer, closure: Closure, peer_closure: Closure) -> Any:
+        """Take one step with the closures this optimizer needs and return its loss."""
+        take: Callable[..., Any] = optimizer.step
+        if self.passes == "both":
+            return take(closure, peer_closure)
+        return take(closure if self.passes == "graph" else peer_closure)
+
+
+RECIPES: Mapping[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("adam", "graph"),
+        Recipe("adamw", "graph", torch.optim.AdamW),
+        Recipe("sgd", "graph", torch.optim.SGD),
+        Recipe("sam", "graph", wrapper=SAM, options={"rho": 0.05}),
+        Recipe("asam", "graph", wrapper=ASAM, options={"rho": 0.5}),
+        Recipe("fgsam", "both", wrapper=FGSAM, options={"rho": 0.05, "lam": 1.0}),
+        Recipe("fgsam+", "both", wrapper=FGSAMPlus, options={"rho": 0.1, "lam": 1.0, "alpha": 0.7, "k": 2}),
+        Recipe("peer-mlp", "peer"),
+        Recipe("peer-mlp-sam", "peer", wrapper=SAM, options={"rho": 0.05}),
+    )
+}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of a named optimizer.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"expected an optimizer among {', '.join(RECIPES)}, found {name!r}")
+    return RECIPES[name]

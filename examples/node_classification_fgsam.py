@@ -1,9 +1,11 @@
-"""Train an ordinary PyG model with FGSAM+ on the bundled WordNet graph, and compare with Adam and no training.
+"""An ordinary PyG model trained with FGSAM+ on the bundled WordNet graph, beside Adam and a baseline without training.
 
-20 labelled nodes for each of 41 classes, accuracy on 10,000 other nodes, three seeds. Takes about 20 seconds on a CPU.
+10 labelled nodes for each of 41 classes, accuracy on 5,000 other nodes, the same three seeds for all.
 """
 
 from __future__ import annotations
+
+import time
 
 import torch
 from torch import Tensor
@@ -16,38 +18,45 @@ from gsam.graphs import Adjacency
 from gsam.nn import PeerMLP
 from gsam.optim import FGSAMPlus
 
-LABELLED, TESTED, STEPS, SEEDS = 20, 10_000, 60, (0, 1, 2)
 dataset = load("wordnet")
-x, labels = baseline_embedding(dataset), dataset.labels  # [N, 128] propagated bag of words, found without labels
+x, labels = baseline_embedding(dataset, dim=64), dataset.labels  # [N, 64]: propagated words, made without labels
 adjacency = Adjacency.from_edges(dataset.edge_index, dataset.num_nodes, normalization=None)
 
 
-def split(seed: int) -> tuple[Tensor, Tensor]:
+def run(seed: int, use_fgsam: bool) -> tuple[float, float, float]:
+    """Test accuracy of the model and of the nearest class mean, in percent, and the seconds of training."""
     order = torch.randperm(dataset.num_nodes, generator=torch.Generator().manual_seed(seed))
-    train = torch.cat([order[labels[order] == c][:LABELLED] for c in range(dataset.num_classes)])
-    return train, order[~torch.isin(order, train)][:TESTED]
-
-
-def trained(train: Tensor, use_fgsam: bool, seed: int) -> GraphSAGE:
+    train = torch.cat([order[labels[order] == c][:10] for c in range(dataset.num_classes)])  # sorted by class
+    test = order[~torch.isin(order, train)][:5000]
+    near, far = (adjacency.subgraph(nodes, hops=2, halo=0) for nodes in (train, test))  # all that two layers read
     torch.manual_seed(seed)
-    gnn = GraphSAGE(x.shape[1], 64, num_layers=2, out_channels=dataset.num_classes, dropout=0.5)
+    gnn = GraphSAGE(x.shape[1], 32, num_layers=2, out_channels=dataset.num_classes, dropout=0.5)
     peer = PeerMLP(gnn)
-    near = adjacency.subgraph(train, hops=2, halo=0)  # all that two SAGE layers read for the training nodes
-    options = {"lr": 0.01, "weight_decay": 5e-4}
-    opt = (FGSAMPlus if use_fgsam else torch.optim.Adam)(gnn.parameters(), *[torch.optim.Adam] * use_fgsam, **options)
+    adam = torch.optim.Adam(gnn.parameters(), lr=0.01, weight_decay=5e-4)
+    opt = FGSAMPlus(gnn.parameters(), adam) if use_fgsam else adam
 
-    def closure() -> Tensor:
+    def closure(graph_free: bool = False) -> Tensor:
         opt.zero_grad()
-        loss = F.cross_entropy(gnn(x[near.nodes], near.edge_index)[: near.num_seeds], labels[train])
+        out = peer(x[train]) if graph_free else gnn(x[near.nodes], near.edge_index)[: len(train)]
+        loss = F.cross_entropy(out, labels[train])
         loss.backward()
         return loss
 
-    def peer_closure() -> Tensor:
-        opt.zero_grad()
-        loss = F.cross_entropy(peer(x[train]), labels[train])
-        loss.backward()
-        return loss
+    started = time.perf_counter()
+    for _ in range(60):
+        opt.step(closure, lambda: closure(graph_free=True)) if use_fgsam else opt.step(closure)
+    seconds = time.perf_counter() - started
+    with torch.no_grad():
+        found = gnn.eval()(x[far.nodes], far.edge_index)[: len(test)].argmax(1)
+    means = x[train].view(dataset.num_classes, 10, -1).mean(1)
+    shares = [
+        100 * float((guess == labels[test]).double().mean()) for guess in (found, torch.cdist(x[test], means).argmin(1))
+    ]
+    return shares[0], shares[1], seconds
 
-    for _ in range(STEPS):
-        opt.step(closure, peer_closure) if use_fgsam else opt.step(closure)
-    return gnn.eval()
+
+for name, use_fgsam in (("Adam", False), ("FGSAM+", True)):
+    accuracies, baselines, seconds = zip(*(run(seed, use_fgsam) for seed in (0, 1, 2)), strict=True)
+    mean, interval = mean_ci95(accuracies)
+    print(f"{name:<18} {mean:.1f} +- {interval:.1f} %   {sum(seconds) / 3:.1f} s")
+print(f"nearest class mean {mean_ci95(baselines)[0]:.1f} %, no training")

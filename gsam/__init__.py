@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 _PARTS = ("cli", "datasets", "fewshot", "graphs", "nn", "optim", "report")
 
-__all__ = ["__version__", *_PARTS]  # noqa: PLE0604
+__all__ = ["__version__", *_PARTS]
 
 
 def __getattr__(name: str) -> ModuleType:

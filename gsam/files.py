@@ -50,16 +50,21 @@ def claim_folder(path: str | Path, *, force: bool = False, resume: bool = False)
         resume: keep what is there.
 
     Raises:
-        OutputError: the folder has content and neither option is given, or it is a file.
+        OutputError: the folder has content and neither option is given, it is a file, or it cannot be made.
     """
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"expected a folder for the output, found a file at {folder}; choose another --out")
     if folder.is_dir() and any(folder.iterdir()) and not resume:
         if not force:
-            raise OutputError(f"expected an empty folder, found files in {folder}; use --force, --resume or another --out")
+            raise OutputError(
+                f"expected an empty folder, found files in {folder}; use --force, --resume or another --out"
+            )
         _empty(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"expected a folder that can be made, found {error}; choose another --out") from error
     return folder
 
 

@@ -1,1 +1,5 @@
-"""Placeholder."""
+"""The command line. Each group is one thin file: parse, call, print; heavy imports wait until a command runs."""
+
+from gsam.cli.app import app, main
+
+__all__ = ["app", "main"]

@@ -57,9 +57,14 @@ def fetch_command(
 
     Example: gsam datasets fetch cora
     """
+    import contextlib
+    import io
+
     from gsam.datasets.fetch import fetch
 
-    folder = fetch(name, folder=out)
+    # PyG announces each download on standard error
+    with contextlib.redirect_stderr(io.StringIO()) if quiet else contextlib.nullcontext():
+        folder = fetch(name, folder=out)
     if not quiet:
         typer.echo(str(folder))
 

@@ -37,21 +37,22 @@ def fetch(name: str, *, folder: str | Path | None = None) -> Path:
     found = locate(entry) if folder is None or entry.bundled else None
     if found is not None:
         return found
-    destination = Path(folder or download_folder()) / entry.folder
-    if missing_files(entry, destination):
-        _download(entry, destination)
-    return destination
+    root = Path(folder or download_folder())
+    if missing_files(entry, root / entry.folder):
+        _download(entry, root)
+    return root / entry.folder
 
 
-def _download(entry: DatasetInfo, destination: Path) -> None:
+def _download(entry: DatasetInfo, root: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="gsam-fetch-") as stage:
         try:
             raw = _download_raw(entry, Path(stage))
-            _install(entry, raw, destination)
+            _install(entry, raw, root / entry.folder)
         except _download_errors() as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise DatasetError(
-                f"{entry.name}: raw files are missing and could not be downloaded ({reason}); {how_to_place(entry)}"
+                f"{entry.name}: raw files are missing and could not be downloaded ({reason}); "
+                f"{how_to_place(entry, root)}"
             ) from error
 
 
@@ -84,9 +85,12 @@ def _install(entry: DatasetInfo, raw: Path, destination: Path) -> None:
         raise FileNotFoundError(f"the download brought no {missing[0]}")
     destination.mkdir(parents=True, exist_ok=True)
     for file in entry.files:
-        partial = destination / f"{file}.part"
-        shutil.copyfile(raw / file, partial)
-        os.replace(partial, destination / file)
+        partial = destination / f"{file}.{os.getpid()}.part"
+        try:
+            shutil.copyfile(raw / file, partial)
+            os.replace(partial, destination / file)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -50,9 +50,14 @@ def missing_files(entry: DatasetInfo, folder: Path) -> tuple[str, ...]:
     return tuple(file for file in entry.files if not (folder / file).is_file())
 
 
-def how_to_place(entry: DatasetInfo) -> str:
-    """Return one line that names the missing files, the folder they belong into and the variable GSAM_DATA."""
-    folder = data_folders()[0] / entry.folder
+def how_to_place(entry: DatasetInfo, root: Path | None = None) -> str:
+    """Return one line that names the missing files, the folder they belong into and the variable GSAM_DATA.
+
+    Args:
+        entry: The data set.
+        root: Data folder to name; default the first one that is searched.
+    """
+    folder = (root or data_folders()[0]) / entry.folder
     missing = missing_files(entry, folder)
     shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
     state = f"is {os.environ['GSAM_DATA']}" if os.environ.get("GSAM_DATA") else "is not set"

@@ -30,7 +30,7 @@ def info(name: str) -> DatasetInfo:
 
 
 def _unknown(name: str, key: str) -> str:
-    close = difflib.get_close_matches(key, CATALOGUE, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(key, CATALOGUE, n=3)
     hint = f"; did you mean {' or '.join(close)}?" if close else "."
     return (
         f"unknown data set {name!r}{hint} Known names: {', '.join(CATALOGUE)}. "

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 def baseline_embedding(dataset: NodeDataset, *, hops: int = 2, dim: int = 128) -> Tensor:
     """The embedding both baselines share, ``[N, dim]``; see :func:`~gsam.fewshot.embedding.propagated_embedding`."""
-    adjacency = Adjacency.from_edges(
-        dataset.edge_index, dataset.num_nodes, dataset.edge_weight, normalization="gcn"
-    )
+    adjacency = Adjacency.from_edges(dataset.edge_index, dataset.num_nodes, dataset.edge_weight, normalization="gcn")
     return propagated_embedding(dataset.features, adjacency, hops=hops, dim=dim)
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
 
 from gsam.fewshot.episodes import EpisodeSampler
 from gsam.fewshot.registry import BASELINES, check_method
@@ -74,16 +79,26 @@ class FewShotConfig:
         recipe(self.optimizer).hyperparameters(**self.optimizer_options)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"expected distinct seeds >= 0, found {','.join(map(str, self.seeds)) or 'none'}")
-        for name in ("ways", "shots", "queries", "validation_episodes", "test_episodes", "hidden"):
+        if self.ways < 2:
+            raise ValueError(f"expected ways >= 2, found {self.ways}; one class leaves nothing to tell apart")
+        for name in ("shots", "queries", "validation_episodes", "test_episodes", "hidden"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} >= 1, found {getattr(self, name)}")
-        if not self.lr > 0:
-            raise ValueError(f"expected lr > 0, found {self.lr}")
-        if not self.weight_decay >= 0:
-            raise ValueError(f"expected weight_decay >= 0, found {self.weight_decay}")
+        if not 0 < self.lr < math.inf:
+            raise ValueError(f"expected a finite lr > 0, found {self.lr}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"expected a finite weight_decay >= 0, found {self.weight_decay}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"expected dropout in [0, 1), found {self.dropout}")
         _ = self.schedule
+        if self.trains:
+            self.build_optimizer([torch.zeros(1, requires_grad=True)])  # refuses options out of range
+
+    def build_optimizer(self, params: Iterable[Tensor]) -> torch.optim.Optimizer:
+        """The optimizer over ``params``."""
+        return recipe(self.optimizer).build(
+            params, lr=self.lr, weight_decay=self.weight_decay, **self.optimizer_options
+        )
 
     @property
     def trains(self) -> bool:
@@ -111,7 +126,16 @@ class FewShotConfig:
         """Everything that was, or could have been, tuned, with the values in force."""
         if not self.trains:
             return {}
-        names = ("lr", "weight_decay", "hidden", "dropout", "episodes", "validate_every", "validation_episodes", "patience")
+        names = (
+            "lr",
+            "weight_decay",
+            "hidden",
+            "dropout",
+            "episodes",
+            "validate_every",
+            "validation_episodes",
+            "patience",
+        )
         return {
             **{name: getattr(self, name) for name in names},
             **recipe(self.optimizer).hyperparameters(**self.optimizer_options),
@@ -131,7 +155,7 @@ def class_split(config: FewShotConfig, dataset: NodeDataset, seed: int) -> Class
     text = config.split
     if Path(text).suffix == ".json":
         split = ClassSplit.from_file(text)
-    elif all(part.strip().isdigit() for part in text.split(",")) and text.count(",") == 2:
+    elif all(part.strip().isdecimal() for part in text.split(",")) and text.count(",") == 2:
         train, valid, test = (int(part) for part in text.split(","))
         split = ClassSplit.random(dataset.num_classes, (train, valid, test), seed)
     else:

@@ -28,7 +28,7 @@ def propagated_embedding(
         seed: of the random start; the result hardly depends on it.
 
     Returns:
-        ``[N, dim]`` float32; a node with no features anywhere near is all zeros.
+        ``[N, dim]`` in the dtype of the features, on CPU; a node with no features within k hops is all zeros.
     """
     rows, columns = features.l1_normalized_rows(), features.shape[1]
     forward, transposed = rows.to_scipy(), rows.to_scipy().T.tocsr()
@@ -49,13 +49,18 @@ def propagated_embedding(
 
     dim = min(dim, *features.shape)
     start = torch.randn(columns, min(dim + 16, columns), generator=torch.Generator().manual_seed(seed))
-    return F.normalize(_scaled_left_vectors(left, right, start, dim), dim=1)
+    found = F.normalize(_scaled_left_vectors(left, right, start, dim), dim=1)
+    mass = abs(forward).sum(axis=1)
+    for _ in range(hops):
+        mass = matrix @ mass
+    found[torch.from_numpy(mass == 0)] = 0.0  # rows of rounding noise, which would have been scaled to length 1 too
+    return found
 
 
 def _scaled_left_vectors(
     left: Callable[[Tensor], Tensor], right: Callable[[Tensor], Tensor], start: Tensor, dim: int, iterations: int = 3
 ) -> Tensor:
-    """:math:`U \\Sigma` by subspace iteration, given the products with the matrix and with its transpose."""
+    r""":math:`U \Sigma` by subspace iteration, given the products with the matrix and with its transpose."""
     basis = torch.linalg.qr(left(start)).Q
     for _ in range(iterations):
         basis = torch.linalg.qr(left(torch.linalg.qr(right(basis)).Q)).Q

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
+from zlib import error as ZlibError
 
 import numpy as np
 import torch
@@ -68,7 +70,8 @@ class EpisodeSampler:
         class_names: for messages.
 
     Raises:
-        EpisodeError: there are fewer classes than ``n_way``, or a class has fewer than ``k_shot + m_query`` nodes.
+        EpisodeError: there are fewer classes than ``n_way``, one is negative or stands twice, or a class has fewer
+            than ``k_shot + m_query`` nodes.
     """
 
     def __init__(
@@ -87,13 +90,15 @@ class EpisodeSampler:
                 raise EpisodeError(f"expected {name} >= 1, found {value}")
         if n_way > len(classes):
             raise EpisodeError(f"expected at least {n_way} classes for {n_way}-way episodes, found {len(classes)}")
+        if len(set(classes)) < len(classes) or min(classes) < 0:
+            raise EpisodeError(f"expected distinct classes >= 0, found {list(classes)}")
         self.classes = np.asarray(classes)
         self.n_way, self.k_shot, self.m_query = n_way, k_shot, m_query
         self._entropy = [seed] if isinstance(seed, int) else list(seed)
         self._pools = _pools(labels, classes)
         for index, pool in zip(classes, self._pools, strict=True):
             if len(pool) < k_shot + m_query:
-                name = f" ({class_names[index]})" if class_names else ""
+                name = f" ({class_names[index]})" if index < len(class_names) else ""
                 raise EpisodeError(
                     f"expected at least {k_shot} + {m_query} nodes in every class, found {len(pool)} in class "
                     f"{index}{name}; choose fewer shots or queries, or another class split"
@@ -128,7 +133,7 @@ def save_episodes(path: str | Path, episodes: Sequence[Episode]) -> None:
         for field in ("classes", "support", "query")
     }
     with atomic_write(path) as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def load_episodes(path: str | Path) -> list[Episode]:
@@ -140,6 +145,13 @@ def load_episodes(path: str | Path) -> list[Episode]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = [torch.from_numpy(file[field]) for field in ("classes", "support", "query")]
-    except (OSError, KeyError, ValueError, EOFError) as error:
+    except (OSError, KeyError, TypeError, ValueError, EOFError, BadZipFile, ZlibError) as error:
         raise EpisodeError(f"expected classes, support and query in the file {path}, found {error!r}") from error
+    classes, support, query = arrays
+    same = classes.dim() == 2 and support.dim() == query.dim() == 3
+    if not same or not classes.shape == support.shape[:2] == query.shape[:2]:
+        found = ", ".join(str(list(array.shape)) for array in arrays)
+        raise EpisodeError(f"expected [episodes, n_way] classes, supports and queries in {path}, found shapes {found}")
+    if any(array.dtype != torch.int64 for array in arrays):
+        raise EpisodeError(f"expected int64 indices in {path}, found {[str(array.dtype) for array in arrays]}")
     return [Episode(*parts) for parts in zip(*arrays, strict=True)]

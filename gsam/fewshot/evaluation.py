@@ -53,6 +53,8 @@ def mean_ci95(values: Sequence[float]) -> tuple[float, float | None]:
     from scipy import stats
 
     count = len(values)
+    if not count:
+        raise ValueError("expected at least one value, found none")
     if count < 2:
         return float(np.mean(values)), None
     spread = float(np.std(values, ddof=1)) / math.sqrt(count)

@@ -26,8 +26,6 @@ class GPN(FewShotMethod):
         dropout: between the layers, in [0, 1).
     """
 
-    normalization = "rw"
-
     def __init__(self, in_features: int, *, hidden: int = 16, dropout: float = 0.2) -> None:
         super().__init__()
         self.encoder = EpisodeGCN(in_features, hidden, hidden, branches=2, dropout=dropout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ class PreparedGraph:
 
     @classmethod
     def prepare(
-        cls, dataset: NodeDataset, *, normalization: str = "rw", device: str | torch.device = "cpu"
+        cls, dataset: NodeDataset, *, normalization: Literal["rw", "gcn"] = "rw", device: str | torch.device = "cpu"
     ) -> PreparedGraph:
         """Normalise and propagate.
 
@@ -46,7 +46,11 @@ class PreparedGraph:
             device: where episodes are computed.
         """
         adjacency = Adjacency.from_edges(
-            dataset.edge_index, dataset.num_nodes, dataset.edge_weight, normalization=normalization
+            dataset.edge_index,
+            dataset.num_nodes,
+            dataset.edge_weight,
+            normalization=normalization,
+            dtype=dataset.features.dtype,
         )
         propagated = adjacency.propagate(dataset.features)
         return cls(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,7 +15,7 @@ class FewShotMethod(nn.Module, ABC):
     """A model that scores the queries of an episode; to write one, implement :meth:`logits`."""
 
     #: how the adjacency is normalised in the graphs given to this method: "rw" or "gcn"
-    normalization = "rw"
+    normalization: Literal["rw", "gcn"] = "rw"
 
     @abstractmethod
     def logits(self, inputs: EpisodeInputs, *, peer: bool = False) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,11 +30,9 @@ class ProtoNet(FewShotMethod):
         ValueError: the metric is unknown.
     """
 
-    normalization = "gcn"
+    normalization: Literal["rw", "gcn"] = "gcn"
 
-    def __init__(
-        self, in_features: int, *, hidden: int = 16, dropout: float = 0.2, metric: str = "euclidean"
-    ) -> None:
+    def __init__(self, in_features: int, *, hidden: int = 16, dropout: float = 0.2, metric: str = "euclidean") -> None:
         super().__init__()
         if metric not in ("euclidean", "cosine"):
             raise ValueError(f"expected metric 'euclidean' or 'cosine', found {metric!r}")

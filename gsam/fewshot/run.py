@@ -96,15 +96,12 @@ class FewShotRun:
         """Train the method on one seed and test it."""
         config, chosen = self.config, recipe(self.config.optimizer)
         torch.manual_seed(seed)
-        method = METHODS[config.method](self.dataset.num_features, hidden=config.hidden, dropout=config.dropout)  # type: ignore[call-arg,arg-type]
+        method = METHODS[config.method](self.dataset.num_features, hidden=config.hidden, dropout=config.dropout)
         method.to(self.device)
-        optimizer = chosen.build(
-            method.parameters(), lr=config.lr, weight_decay=config.weight_decay, **config.optimizer_options
-        )
         history = meta_train(
             method,
             self.graph,
-            optimizer,
+            config.build_optimizer(method.parameters()),
             chosen,
             self.samplers[seed]["train"],
             self.samplers[seed]["valid"].take(config.validation_episodes),
@@ -113,7 +110,9 @@ class FewShotRun:
         )
         return Trained(method.state_dict(), history, evaluate(method, self.graph, self.test_episodes(seed)))
 
-    def record(self, seed: int, on_validation: OnValidation | None = None, folder: Path | None = None) -> dict[str, Any]:
+    def record(
+        self, seed: int, on_validation: OnValidation | None = None, folder: Path | None = None
+    ) -> dict[str, Any]:
         """Run one seed: train, test, baselines; keep its files in ``folder`` if given."""
         baselines = self.baselines(seed)
         if not self.config.trains:

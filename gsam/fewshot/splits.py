@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -84,12 +85,14 @@ class ClassSplit:
         """Read a JSON file ``{"train": [...], "valid": [...], "test": [...]}`` of class indices.
 
         Raises:
-            SplitError: the file is missing, is no JSON, or lacks a part.
+            SplitError: the file is missing, is no JSON, lacks a part, or a part is no list of integers.
         """
         try:
-            content = json.loads(Path(path).read_text())
-            return cls(**{part: tuple(content[part]) for part in PARTS})
-        except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            return cls(**{part: _indices(content[part]) for part in PARTS})
+        except SplitError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise SplitError(f"expected a JSON file with the lists {PARTS} at {path}, found {error!r}") from error
 
     def check_classes(self, num_classes: int) -> None:
@@ -105,3 +108,9 @@ class ClassSplit:
     def to_dict(self) -> dict[str, list[int]]:
         """The parts as lists, ready for JSON."""
         return {part: list(classes) for part, classes in asdict(self).items()}
+
+
+def _indices(found: Any) -> tuple[int, ...]:
+    if not isinstance(found, list) or not all(type(c) is int for c in found):
+        raise TypeError(f"expected a list of integers, found {found!r}")
+    return tuple(found)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from gsam.fewshot.episodes import Episode, EpisodeSampler
-from gsam.fewshot.evaluation import evaluate
+from gsam.fewshot.evaluation import NonFiniteError, evaluate
 from gsam.fewshot.inputs import EpisodeInputs, PreparedGraph
 from gsam.fewshot.method import FewShotMethod
 from gsam.optim.recipes import Recipe
@@ -44,7 +44,7 @@ class History:
     Attributes:
         episode: number of training episodes at each validation.
         seconds: training time so far at each validation: sampling excluded, blocks, passes and steps included.
-        loss: mean training loss since the last validation.
+        loss: mean of the finite training losses since the last validation.
         val_accuracy: in percent, at each validation.
         skipped_steps: steps skipped because a gradient was not finite.
     """
@@ -98,6 +98,9 @@ def meta_train(
         validation: episodes on validation classes.
         schedule: default :class:`Schedule`.
         on_validation: called with the history so far after each validation, e.g. to show progress.
+
+    Raises:
+        NonFiniteError: a score is NaN or infinite, or so are all losses since the last validation.
     """
     schedule = schedule or Schedule()
     history, seconds, losses = History(), 0.0, []
@@ -110,6 +113,7 @@ def meta_train(
         seconds += time.perf_counter() - started
         if number % schedule.validate_every and number != schedule.episodes:
             continue
+        seconds += _wait_for(graph.degree.device)
         _record(history, number, seconds, losses, evaluate(method, graph, validation))
         losses = []
         if history.best == len(history.episode) - 1:
@@ -124,8 +128,20 @@ def meta_train(
     return history
 
 
+def _wait_for(device: torch.device) -> float:
+    """Let the device finish the steps it was given, and return how long that took."""
+    started = time.perf_counter()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started
+
+
 def _record(history: History, number: int, seconds: float, losses: list[torch.Tensor], val_accuracy: float) -> None:
+    found = torch.stack(losses)
+    finite = found[found.isfinite()]  # the steps of the others were skipped
+    if not finite.numel():
+        raise NonFiniteError(f"expected a finite loss, found none in {len(losses)} episodes up to {number}; lower --lr")
     history.episode.append(number)
     history.seconds.append(seconds)
-    history.loss.append(float(torch.stack(losses).mean()))
+    history.loss.append(float(finite.mean()))
     history.val_accuracy.append(val_accuracy)

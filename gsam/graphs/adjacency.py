@@ -155,10 +155,11 @@ class Adjacency:
 
         - ``halo=0`` layers are exact that only aggregate over in-edges: SAGE, GIN, GraphConv, GAT;
         - ``halo=1`` also those that divide by the in-degree of a source, as everything built on ``gcn_norm`` does;
-        - ``halo=2`` also those that divide by the out-degree of a source (ChebConv), if the graph is undirected. On a
-          directed graph no number of in-hops finds all out-edges; run such a layer on the whole graph.
+        - ``halo=2`` also those that divide by the out-degree of a source (ChebConv), if the graph is undirected and
+          no seed repeats. On a directed graph no number of in-hops finds all out-edges; use the whole graph.
 
-        Statistics over nodes (batch norm in training mode, graph norms, global attention) are those of the subgraph.
+        What a model takes from all nodes together (batch norm in training mode, graph norms, global attention, the
+        padding of LSTM and GRU aggregations) it takes from the subgraph.
 
         Args:
             seeds: ``[S]`` nodes; a repeated seed gives a repeated row.

@@ -21,6 +21,8 @@ _ONE_HOP = {
     "WLConvContinuous",
 }
 # fmt: on
+# PyG aggregations that run on over padding, up to the largest degree among all nodes they are given
+_PADDING = {"GRUAggregation", "LSTMAggregation"}
 # PyG layers that rescale edges by degrees unless normalize=False, and aggregate once
 _NORMALIZING = {"GCNConv", "LGConv"}
 
@@ -34,7 +36,8 @@ def convolve(
       graph: the block must come from an adjacency with ``normalization="gcn"`` and the layer's ``add_self_loops``.
     - Other layers get the raw edges: the block must come from an adjacency with ``normalization=None``. Its weights
       are passed on if the user gave some and the layer takes ``edge_weight``. The layer adds its own self-loops.
-    - Layers that look further than one hop, or that divide by a source's degree in another way, are refused.
+    - Layers that look further than one hop, or that divide by a source's degree in another way, are refused; so are
+      LSTM and GRU aggregations, whose result in PyG depends on the largest degree in the graph.
 
     The layer itself is never changed. Batch norm inside a layer (in the MLP of a GIN, say) sees the block's rows only.
 
@@ -61,6 +64,10 @@ def convolve(
         return _normalizing(conv, x, block)
     if not (names & _ONE_HOP or one_hop):
         raise ValueError(_not_one_hop(conv))
+    if any(type(module).__name__ in _PADDING for module in conv.modules()):
+        raise ValueError(
+            f"{type(conv).__name__} has an LSTM or GRU aggregation, which pads to the graph's largest degree"
+        )
     if not block.scheme.is_raw:
         raise ValueError(_wrong_scheme(conv, block, "None"))
     return _message_passing(conv, _dense(conv, x), block, edge_inputs)

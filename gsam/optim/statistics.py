@@ -24,7 +24,8 @@ def held_statistics(module: nn.Module | None = None) -> Iterator[None]:
 
     Args:
         module: the model whose buffers to hold. ``None`` holds the buffers of whatever modules are called inside the
-            ``with`` block; a model compiled by ``torch.compile`` does not announce its calls, so name it here.
+            ``with`` block; a model compiled by ``torch.compile`` does not announce its calls, so name it here. The
+            block must contain the backward pass too, as the buffers are put back in place.
     """
     held: _Held = {}
 

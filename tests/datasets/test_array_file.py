@@ -65,9 +65,8 @@ def test_damaged_bytes_inside_an_archive(tmp_path: Path) -> None:
 
 
 def test_parsing_names_the_file(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"data\.txt: broken file \(ValueError: invalid literal"):
-        with parsing(tmp_path / "data.txt"):
-            int("x")
-    with pytest.raises(DatasetError, match="^as it is$"):
-        with parsing(tmp_path / "data.txt"):
-            raise DatasetError("as it is")
+    message = r"data\.txt: broken file \(ValueError: invalid literal"
+    with pytest.raises(DatasetError, match=message), parsing(tmp_path / "data.txt"):
+        int("x")
+    with pytest.raises(DatasetError, match=r"^as it is$"), parsing(tmp_path / "data.txt"):
+        raise DatasetError("as it is")

@@ -67,6 +67,27 @@ def test_a_download_cut_half_way_leaves_nothing(empty_cache: Path, monkeypatch: 
     assert not empty_cache.exists()
 
 
+def test_the_folder_given_is_the_folder_named(
+    tmp_path: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_with(FAILURES[0], monkeypatch)
+    with pytest.raises(DatasetError, match=r"put amazon_electronics_photo\.npz into .*/there/Amazon/Photo/raw"):
+        fetch("amazon-photo", folder=tmp_path / "there")
+
+
+def test_a_full_disk_leaves_no_part(empty_cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: io.BytesIO(b"text"))
+
+    def full(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes()[:2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(DatasetError, match="No space left"):
+        fetch("amazon-photo")
+    assert not [path for path in empty_cache.rglob("*") if path.is_file()]
+
+
 def test_a_good_download_lands_in_pygs_layout_and_loads(
     empty_cache: Path, monkeypatch: pytest.MonkeyPatch, benchmark_arrays: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -52,7 +52,7 @@ ONE_HOP: dict[str, tuple[Callable[[], nn.Module], dict[str, Any]]] = {
     "ResGatedGraphConv": (lambda: gnn.ResGatedGraphConv(F, H, edge_dim=D), ATTRIBUTES),
     "SAGEConv": (lambda: gnn.SAGEConv(F, H), {}),
     "SAGEConv normalize": (lambda: gnn.SAGEConv(F, H, normalize=True, project=True), {}),
-    "SAGEConv lstm": (lambda: gnn.SAGEConv(F, H, aggr="lstm"), {}),
+    "SAGEConv several": (lambda: gnn.SAGEConv(F, H, aggr=["mean", "softmax", "std"]), {}),
     "SimpleConv self_loop": (lambda: gnn.SimpleConv(combine_root="self_loop"), {}),
     "SimpleConv cat": (lambda: gnn.SimpleConv("mean", combine_root="cat"), {}),
     "TransformerConv": (lambda: gnn.TransformerConv(F, H, edge_dim=D, beta=True), ATTRIBUTES),
@@ -76,7 +76,7 @@ def test_layer_on_raw_edges_equals_the_full_graph(graph, name, weighted, device,
     edge_inputs = {key: draw(graph.edge_index.shape[1]).to(device) for key, draw in inputs.items()}
     weight = graph.edge_weight.to(device) if weighted else None
     x = graph.x.to(device).requires_grad_()
-    # targets in order: the LSTM insists on it, and blocks have that order, so sums round alike
+    # blocks have their edges by target, so sums round alike
     order = torch.sort(graph.edge_index[1], stable=True).indices.to(device)
     edge_index = graph.edge_index.to(device)
     takes_weight = weighted and "edge_weight" in inspect.signature(conv.forward).parameters
@@ -144,9 +144,10 @@ def test_gcn_on_sparse_features_equals_dense(graph, assert_same_result):
     features = SparseRows.from_dense(graph.x).rows(block.nodes)
     full = conv(graph.x, graph.edge_index, graph.edge_weight)[graph.seeds]
     assert_same_result(convolve(conv, features, block), full, list(conv.parameters()), 1e-10)
+    (raw,) = Adjacency.from_edges(graph.edge_index, graph.num_nodes, normalization=None).blocks(graph.seeds, 1)
+    features = SparseRows.from_dense(graph.x).rows(raw.nodes)
     with pytest.raises(TypeError, match=r"not SAGEConv; pass x\.to_dense\(\)"):
-        (raw,) = Adjacency.from_edges(graph.edge_index, graph.num_nodes, normalization=None).blocks(graph.seeds, 1)
-        convolve(gnn.SAGEConv(F, H), SparseRows.from_dense(graph.x).rows(raw.nodes), raw)
+        convolve(gnn.SAGEConv(F, H), features, raw)
 
 
 def test_two_attention_layers_on_two_blocks(graph, assert_same_result):
@@ -178,6 +179,14 @@ def test_layers_that_look_further_are_refused(graph, make):
     (block,) = Adjacency.from_edges(graph.edge_index, graph.num_nodes, normalization=None).blocks(graph.seeds, 1)
     with pytest.raises(ValueError, match=r"not known to be exact .* adjacency\.subgraph"):
         convolve(make().double(), graph.x[block.nodes], block)
+
+
+@pytest.mark.parametrize("aggr", ["lstm", "gru"])
+def test_aggregations_that_run_over_padding_are_refused(graph, aggr):
+    conv = gnn.SAGEConv(F, H, aggr=aggr, aggr_kwargs={"in_channels": F, "out_channels": F}).double()
+    (block,) = Adjacency.from_edges(graph.edge_index, graph.num_nodes, normalization=None).blocks(graph.seeds, 1)
+    with pytest.raises(ValueError, match="LSTM or GRU"):
+        convolve(conv, graph.x[block.nodes], block)
 
 
 def test_unknown_layer_can_be_vouched_for(graph):

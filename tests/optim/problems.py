@@ -88,7 +88,7 @@ def equal(left: Any, right: Any) -> bool:
 
 def same_bits(left: Tensor, right: Tensor) -> bool:
     """``torch.equal``, but with the dtype compared and NaN equal to NaN."""
-    return left.dtype == right.dtype and left.shape == right.shape and bool(torch.equal(left, right)) or (
+    return (left.dtype == right.dtype and left.shape == right.shape and bool(torch.equal(left, right))) or (
         left.dtype == right.dtype and left.shape == right.shape and torch.allclose(left, right, 0, 0, equal_nan=True)
     )
 

@@ -17,11 +17,14 @@ def table(path: Path) -> list[list[str]]:
     """Return the tab-separated fields of every line after the heading.
 
     Raises:
-        DatasetError: Unreadable file, with its name.
+        DatasetError: Unreadable or empty file, with its name.
     """
     with parsing(path):
         lines = path.read_text(encoding="utf-8").splitlines()
-    return [line.split("\t") for line in lines[1:] if line]
+        rows = [line.split("\t") for line in lines[1:] if line]
+        if not rows:
+            raise ValueError("no lines after the heading")
+    return rows
 
 
 def read_edges(path: Path, num_nodes: int) -> Tensor:

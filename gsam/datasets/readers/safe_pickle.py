@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import copyreg
 import io
 import pickle
 from pathlib import Path
@@ -21,7 +22,11 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("scipy", "csr_matrix"): sp.csr_matrix,
     ("collections", "defaultdict"): collections.defaultdict,
     ("builtins", "list"): list,
-    ("__builtin__", "list"): list,  # its name in Python 2
+    ("__builtin__", "list"): list,
+    ("copyreg", "_reconstructor"): copyreg._reconstructor,  # type: ignore[attr-defined]
+    ("copy_reg", "_reconstructor"): copyreg._reconstructor,  # type: ignore[attr-defined]
+    ("builtins", "object"): object,
+    ("__builtin__", "object"): object,
     ("_codecs", "encode"): lambda text, encoding: text.encode(encoding),
 }
 

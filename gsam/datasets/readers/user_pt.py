@@ -53,8 +53,7 @@ def read_pt(path: str | Path) -> NodeDataset:
 
 
 def _load(path: Path) -> Any:
-    import torch_geometric.data  # noqa: F401  (registers its classes as safe to load)
-
+    _trust_pyg_containers()
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -65,6 +64,15 @@ def _load(path: Path) -> Any:
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
         reason = str(error).partition("\n")[0]
         raise DatasetError(f"{path}: cannot be read as a torch file ({type(error).__name__}: {reason})") from error
+
+
+def _trust_pyg_containers() -> None:
+    """Let torch's safe loader build PyG's containers; PyG registers only some of the classes a ``Data`` consists of."""
+    from torch_geometric.data import Data, HeteroData, data, storage
+
+    containers = [Data, HeteroData, data.DataEdgeAttr, data.DataTensorAttr]
+    storages = [storage.BaseStorage, storage.GlobalStorage, storage.NodeStorage, storage.EdgeStorage]
+    torch.serialization.add_safe_globals([*containers, *storages])
 
 
 def _parts(content: Any, path: Path) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -73,8 +74,6 @@ def build_arrays(synsets: list[Synset], senses: SenseNumbers, *, min_synsets: in
 
 def describe(arrays: Arrays, packed: bytes) -> dict[str, Any]:
     """Return the manifest of a built set: hashes, sizes, settings and the class split by name."""
-    import hashlib
-
     sizes = np.bincount(arrays["label"], minlength=len(CLASS_NAMES)).tolist()
     return {
         "file": "wordnet.npz",

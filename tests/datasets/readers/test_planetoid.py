@@ -79,9 +79,7 @@ def test_equals_pyg_on_a_small_pubmed(
         ({"test.index": np.arange(500, 540)}, r"test\.index does not continue allx"),
     ],
 )
-def test_broken_parts(
-    change: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_broken_parts(change: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, tiny_parts() | change, protocol=4)
     monkeypatch.setenv("GSAM_DATA", str(tmp_path))
     with pytest.raises(DatasetError, match=message):

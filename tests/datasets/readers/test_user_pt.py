@@ -25,7 +25,9 @@ def saved(tmp_path: Path, content: Any) -> Path:
 
 
 def test_a_pyg_data_keeps_its_values(tmp_path: Path) -> None:
-    data = load(saved(tmp_path, graph(train_mask=torch.tensor([True, False, False]), edge_weight=torch.rand(3).double())))
+    data = load(
+        saved(tmp_path, graph(train_mask=torch.tensor([True, False, False]), edge_weight=torch.rand(3).double()))
+    )
     assert data.name == "mine"
     assert torch.equal(data.features.to_dense(), graph().x)
     assert torch.equal(data.edge_index, graph().edge_index)

@@ -1,0 +1,5 @@
+"""``python -m gsam`` is the ``gsam`` command."""
+
+from gsam.cli import main
+
+main()

@@ -1,0 +1,70 @@
+"""The ``gsam`` command: its groups, and what becomes of an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from gsam.cli import datasets, demo, fewshot
+
+app = typer.Typer(
+    name="gsam",
+    help="Train graph models toward flat minima. Start with: gsam demo --out runs/demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(datasets.app, name="datasets")
+app.add_typer(fewshot.app, name="fewshot")
+app.command(name="demo")(demo.demo)
+
+
+def _version(show: bool) -> None:
+    if show:
+        from gsam import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Options of the command itself."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit: 0, or 2 with one line on standard error for anything the user can put right.
+
+    Set ``GSAM_DEBUG=1`` to see the traceback instead.
+    """
+    try:
+        status = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+    except KeyboardInterrupt:
+        _say("interrupted; what was finished is kept, continue with --resume")
+        sys.exit(130)
+    except Exception as error:
+        message = _message(error)
+        if message is None or os.environ.get("GSAM_DEBUG"):
+            raise
+        _say(message)
+        sys.exit(2)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _message(error: Exception) -> str | None:
+    """One line for an error that is about the input; ``None`` for one that is ours."""
+    if hasattr(error, "format_message"):  # the command-line parser's
+        return str(error.format_message())
+    if isinstance(error, (ValueError, OSError, ArithmeticError)):
+        return str(error)
+    return None
+
+
+def _say(message: str) -> None:
+    typer.echo("gsam: " + " ".join(message.split()), err=True)

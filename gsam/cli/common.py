@@ -1,0 +1,48 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Out = Annotated[Path, typer.Option("--out", help="Folder for everything the command writes.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run left in --out.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue a run: keep the seeds that are finished.")]
+
+
+def choose_device(name: str) -> str:
+    """Turn ``auto`` into what there is.
+
+    Raises:
+        ValueError: the name is unknown, or there is no CUDA device.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name not in ("cpu", "cuda"):
+        raise ValueError(f"expected --device auto, cpu or cuda, found {name!r}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("expected a CUDA device for --device cuda, found none; use --device cpu")
+    return name
+
+
+def integers(text: str, option: str) -> tuple[int, ...]:
+    """Parse ``0,1,2`` or ``0-9`` or a mix.
+
+    Raises:
+        ValueError: the text is neither.
+    """
+    numbers: list[int] = []
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if not found:
+            raise ValueError(f"expected {option} such as 0,1,2 or 0-9, found {text!r}")
+        first, last = int(found[1]), int(found[2] or found[1])
+        numbers.extend(range(first, last + 1))
+    return tuple(numbers)

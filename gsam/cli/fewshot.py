@@ -1,0 +1,136 @@
+"""``gsam fewshot``: few-shot node classification."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gsam.cli.common import Device, Force, Out, Quiet, Resume, choose_device, integers
+
+if TYPE_CHECKING:
+    from gsam.fewshot import FewShotConfig, FewShotRun
+
+app = typer.Typer(help="Few-shot node classification.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def group() -> None:
+    """Few-shot node classification."""
+
+
+@app.command(
+    epilog="Example: gsam fewshot run --dataset wordnet --split wordnet --optimizer fgsam+ --seeds 0-4 --out runs/1"
+)
+def run(
+    dataset: Annotated[str, typer.Option(help="A name (gsam datasets list), or a .npz or .pt file.")],
+    out: Out,
+    method: Annotated[str, typer.Option(help="gpn, proto-net, sgc-prototype or linear-probe.")] = "gpn",
+    optimizer: Annotated[
+        str, typer.Option(help="adam, adamw, sgd, sam, asam, fgsam, fgsam+, peer-mlp or peer-mlp-sam.")
+    ] = "adam",
+    ways: Annotated[int, typer.Option(help="Classes in an episode.")] = 5,
+    shots: Annotated[int, typer.Option(help="Labelled nodes of each class.")] = 3,
+    queries: Annotated[int, typer.Option(help="Nodes of each class to classify.")] = 10,
+    episodes: Annotated[int, typer.Option(help="Training episodes at most.")] = 1000,
+    test_episodes: Annotated[int, typer.Option(help="Tasks in the test.")] = 100,
+    validation_episodes: Annotated[int, typer.Option(help="Tasks in a validation.")] = 20,
+    validate_every: Annotated[int, typer.Option(help="Training episodes between validations.")] = 10,
+    patience: Annotated[int, typer.Option(help="Validations without improvement before training stops.")] = 10,
+    split: Annotated[
+        str, typer.Option(help="Numbers of train, validation and test classes, a published split, or a .json file.")
+    ] = "5,5,5",
+    seeds: Annotated[str, typer.Option("--seeds", "--seed", help="Such as 0,1,2 or 0-9.")] = "0",
+    preset: Annotated[str, typer.Option(help="default or published, for now the same recipe.")] = "default",
+    lr: Annotated[float, typer.Option(help="Learning rate.")] = 5e-3,
+    weight_decay: Annotated[float, typer.Option(help="L2 penalty.")] = 5e-4,
+    hidden: Annotated[int, typer.Option(help="Width of the encoder.")] = 16,
+    dropout: Annotated[float, typer.Option(help="Dropout of the encoder.")] = 0.2,
+    rho: Annotated[float | None, typer.Option(help="Radius of the ascent (sam, asam, fgsam, fgsam+).")] = None,
+    lam: Annotated[float | None, typer.Option(help="Weight of the GNN's gradient (fgsam, fgsam+).")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Weight of the flatness part (fgsam+).")] = None,
+    k: Annotated[int | None, typer.Option("--k", help="Interval of the exact steps (fgsam+).")] = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+    force: Force = False,
+    resume: Resume = False,
+) -> None:
+    """Meta-train a method, test it on novel classes, and compare it with the baselines that train nothing."""
+    options = {name: value for name, value in locals().items() if name not in _NOT_CONFIG}
+    if preset not in ("default", "published"):
+        raise ValueError(f"expected --preset default or published, found {preset!r}")
+    from gsam.datasets import load
+    from gsam.fewshot import FewShotConfig, FewShotRun
+
+    config = FewShotConfig(**{**options, "seeds": integers(seeds, "--seeds")})
+    prepared = FewShotRun(config, load(dataset), device=choose_device(device))
+    folder = open_folder(config, out, force=force, resume=resume)
+    results = run_seeds(prepared, folder, quiet=quiet)
+    show([results], quiet=quiet)
+    if not quiet:
+        typer.echo(f"written: {folder / 'results.json'}")
+
+
+_NOT_CONFIG = ("out", "seeds", "preset", "device", "quiet", "force", "resume")
+
+
+def open_folder(config: FewShotConfig, out: Path, *, force: bool, resume: bool) -> Path:
+    """Claim the folder and write the configuration, or check that a resumed run has the same one.
+
+    Raises:
+        ValueError: the folder is in use, or its run was configured differently.
+    """
+    from gsam.files import claim_folder, write_json
+
+    wanted = config.to_dict()
+    if resume and (out / "config.json").exists():
+        found = json.loads((out / "config.json").read_text())
+        changed = sorted(name for name in wanted if name != "seeds" and found.get(name) != wanted[name])
+        if changed:
+            raise ValueError(f"expected the options of the run in {out}, found other values of {', '.join(changed)}")
+    folder = claim_folder(out, force=force, resume=resume)
+    write_json(folder / "config.json", wanted)
+    return folder
+
+
+def run_seeds(prepared: FewShotRun, folder: Path, *, quiet: bool) -> dict[str, Any]:
+    """Run every seed that has no record yet, and write results.json."""
+    from rich.console import Console
+
+    from gsam.cli.progress import TrainingProgress
+    from gsam.files import write_json
+
+    records = []
+    with TrainingProgress(Console(stderr=True), quiet=quiet) as progress:
+        for seed in prepared.config.seeds:
+            kept = folder / f"seed-{seed}" / "record.json"
+            if kept.exists():
+                records.append(json.loads(kept.read_text()))
+                continue
+            name = f"{prepared.config.method} {prepared.config.optimizer} seed {seed}"
+            progress.start(name, prepared.config.episodes)
+            record = prepared.record(seed, lambda _, history: progress.update(history), kept.parent)
+            progress.say(f"{name}: test accuracy {record['test_accuracy']:.2f} %")
+            records.append(record)
+    results = prepared.results(records)
+    write_json(folder / "results.json", results)
+    return results
+
+
+def show(results: list[dict[str, Any]], *, quiet: bool) -> None:
+    """Print the comparison table."""
+    if quiet:
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from gsam.report import comparison
+
+    header, rows = comparison(results)
+    table = Table(*header, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(width=None if Console().is_terminal else 120)
+    console.print(table)

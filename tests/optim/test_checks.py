@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import geoopt
+import pytest
+import torch
+from torch import nn
+
+from gsam.optim import FGSAM, SAM, FGSAMPlus, SharpnessAware
+from gsam.optim.checks import check_scope
+
+ADAM, SGD = torch.optim.Adam, torch.optim.SGD
+
+
+def params() -> list[nn.Parameter]:
+    return [nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3))]
+
+
+@pytest.mark.parametrize("kind", [SharpnessAware, SAM, FGSAM, FGSAMPlus])
+@pytest.mark.parametrize("rho", [-0.1, math.nan, math.inf])
+def test_bad_rho(kind: Any, rho: float) -> None:
+    with pytest.raises(ValueError, match=f"expected a finite rho >= 0, found {rho}"):
+        kind(params(), SGD, lr=0.1, rho=rho)
+    with pytest.raises(ValueError, match="finite rho"):
+        kind([{"params": params(), "rho": rho}], SGD, lr=0.1)
+
+
+def test_rho_of_a_later_group() -> None:
+    opt = SAM(params(), SGD, lr=0.1, rho=0.2)
+    with pytest.raises(ValueError, match="finite rho"):
+        opt.add_param_group({"params": params(), "rho": math.nan})
+    assert len(opt.base.param_groups) == 1
+    opt.add_param_group({"params": params()})
+    assert opt.param_groups[1]["rho"] == 0.2
+
+
+@pytest.mark.parametrize("base", [3, "adam", nn.Linear, None, lambda p: SGD(p)])
+def test_no_optimizer(base: Any) -> None:
+    with pytest.raises(TypeError, match=r"expected base to be a torch optimizer class or instance"):
+        SAM(params(), base)
+
+
+def test_instance_over_other_parameters() -> None:
+    own = params()
+    with pytest.raises(ValueError, match="the 2 parameters given, found 2 in it, 0 of them in common"):
+        SAM(own, SGD(params(), lr=0.1))
+    with pytest.raises(ValueError, match="the 2 parameters given, found 1 in it, 1 of them in common"):
+        SAM(own, SGD(own[:1], lr=0.1))
+    SAM(iter(own), SGD(own, lr=0.1))
+    SAM([{"params": own[0]}, {"params": own[1:]}], SGD(own, lr=0.1))
+    SAM([("a", own[0]), ("b", own[1])], SGD(own, lr=0.1))
+
+
+def test_options_beside_an_instance() -> None:
+    own = params()
+    with pytest.raises(TypeError, match=r"no options for a base instance, found \['lr'\]"):
+        SAM(own, SGD(own, lr=0.1), lr=0.2)
+
+
+def test_group_options_beside_an_instance() -> None:
+    """They would be ignored in silence; those of the base's own groups are used."""
+    own = params()
+    with pytest.raises(ValueError, match=r"found \['rho'\]; set them in base.param_groups"):
+        SAM([{"params": own[:1], "rho": 0.0}, {"params": own[1:]}], SGD(own, lr=0.1))
+    base = SGD([{"params": own[:1], "rho": 0.0}, {"params": own[1:]}], lr=0.1)
+    opt = SAM(base.param_groups, base, rho=0.3)
+    assert [group["rho"] for group in opt.param_groups] == [0.0, 0.3]
+
+
+@pytest.mark.parametrize("kind", [SAM, FGSAM, FGSAMPlus])
+def test_bases_that_need_a_closure(kind: Any) -> None:
+    own = params()
+    with pytest.raises(TypeError, match="found LBFGS, which needs a closure"):
+        kind(own, torch.optim.LBFGS)
+    with pytest.raises(TypeError, match="found SAM, which needs a closure"):
+        kind(own, SAM(own, SGD, lr=0.1))
+
+
+def test_unknown_options_reach_the_base_and_its_error() -> None:
+    with pytest.raises(TypeError, match="nonsense"):
+        SAM(params(), ADAM, nonsense=1)
+    with pytest.raises(TypeError, match="lam"):
+        SAM(params(), ADAM, lam=1.0)
+
+
+def test_no_parameters() -> None:
+    with pytest.raises(ValueError, match="empty parameter list"):
+        SAM([], SGD, lr=0.1)
+
+
+@pytest.mark.parametrize("bound", [0.0, -1.0, math.nan])
+def test_bad_max_grad_norm(bound: float) -> None:
+    with pytest.raises(ValueError, match="expected max_grad_norm > 0"):
+        SAM(params(), SGD, lr=0.1, max_grad_norm=bound)
+
+
+def test_scopes() -> None:
+    with pytest.raises(ValueError, match="'global' or 'local', found 'both'"):
+        SAM(params(), SGD, lr=0.1, ascent="both")
+    with pytest.raises(ValueError, match="expected module= the DistributedDataParallel model"):
+        SAM(params(), SGD, lr=0.1, ascent="local")
+    with pytest.raises(ValueError, match="found Linear"):
+        SAM(params(), SGD, lr=0.1, ascent="local", module=nn.Linear(1, 1))
+
+    class Parallel(nn.Module):
+        no_sync = None
+
+    assert check_scope("local", Parallel(), False) == "local"
+    for kind in (FGSAM, FGSAMPlus):
+        with pytest.raises(ValueError, match="descends with the ascent gradient"):
+            kind(params(), SGD, lr=0.1, ascent="local", module=Parallel())
+
+
+@pytest.mark.parametrize("base", [ADAM, SGD, torch.optim.AdamW, torch.optim.RMSprop, geoopt.optim.RiemannianSGD])
+def test_groups_and_state_are_shared(base: Any) -> None:
+    opt = SAM(params(), base, lr=0.1)
+    assert opt.param_groups is opt.base.param_groups
+    assert opt.state is opt.base.state
+    assert opt.defaults["rho"] == 0.05
+    assert opt.defaults["lr"] == 0.1
+
+
+def test_named_parameters() -> None:
+    model = nn.Linear(2, 1)
+    opt = SAM(model.named_parameters(), SGD, lr=0.1)
+    assert opt.param_groups[0]["param_names"] == ["weight", "bias"]
+    assert opt.param_groups[0]["params"][0] is model.weight

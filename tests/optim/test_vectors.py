@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from gsam.optim.vectors import dots, host, norm, norms, squared_norm, unit_rejection, values
+from tests.optim.problems import flat
+
+SHAPES = [(3, 2), (4,), (), (0, 3)]
+
+
+def draw(seed: int, dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, dtype=torch.float64, generator=generator).to(dtype) for shape in SHAPES]
+
+
+def test_against_flattened_vectors() -> None:
+    a, b = draw(0), draw(1)
+    torch.testing.assert_close(norms(a), torch.stack([t.norm() for t in a]))
+    torch.testing.assert_close(squared_norm(a), flat(a).square().sum())
+    torch.testing.assert_close(dots(a, b).sum(), flat(a) @ flat(b))
+    assert norm(a) == pytest.approx(flat(a).norm().item(), rel=1e-14)
+    assert host(squared_norm(a), dots(a, b).sum()) == pytest.approx(
+        [flat(a).square().sum().item(), (flat(a) @ flat(b)).item()]
+    )
+
+
+def test_nothing_has_length_zero() -> None:
+    assert norm([]) == 0.0
+    assert squared_norm([]) == 0.0
+    assert dots([], []).shape == (0,)
+    assert unit_rejection([], []) == []
+
+
+@pytest.mark.parametrize("first", [torch.float32, torch.bfloat16, torch.float16])
+def test_half_precision_neither_overflows_nor_loses_digits(first: torch.dtype) -> None:
+    """300^2 * 10^4 overflows float16, and a bfloat16 norm has three digits; mixed lists behave like pure ones."""
+    half = [torch.full((10_000,), 300.0, dtype=d) for d in (torch.float16, torch.bfloat16)]
+    lists = [half, [torch.full((2,), 4.0, dtype=first), *half], [torch.full((2,), 4.0, dtype=torch.float64), *half]]
+    for tensors in lists:
+        exact = math.sqrt(sum((t.double() ** 2).sum().item() for t in tensors))
+        assert norm(tensors) == pytest.approx(exact, rel=1e-6)
+    assert dots(half, half).tolist() == pytest.approx([9e8, 9e8], rel=1e-6)
+
+
+def test_sum_of_squares_keeps_the_small_ones() -> None:
+    """In float32 the 1000 ones would vanish beside 1e8."""
+    tensors = [torch.tensor([1e4])] + [torch.ones(1)] * 1000
+    assert squared_norm(tensors).item() == 1e8 + 1000
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_one_bad_entry_shows(bad: float) -> None:
+    tensors = draw(0)
+    tensors[1][2] = bad
+    assert not math.isfinite(norm(tensors))
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_sparse_values_count_duplicates_once() -> None:
+    """Two entries at the same place are their sum: norm 3, not sqrt(1 + 4)."""
+    grad = torch.sparse_coo_tensor([[1, 1]], [[1.0], [2.0]], (4, 1))
+    assert norm([values(grad)]) == 3.0
+    dense = torch.ones(2)
+    assert values(dense) is dense
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_unit_rejection_against_formula(together: bool) -> None:
+    """Against ``v - <v,h>/<h,h> h`` of flattened vectors, normalised; the inputs are left alone."""
+    v, h = draw(0), draw(1)
+    kept = flat(v).clone(), flat(h).clone()
+    found = unit_rejection(v, h, together=together)
+    lists = [(v, h, found)] if together else [([a], [b], [c]) for a, b, c in zip(v, h, found, strict=True)]
+    for vector, axis, part in (map(flat, triple) for triple in lists):
+        if vector.numel() > 1:
+            rest = vector - (vector @ axis) / (axis @ axis) * axis
+            torch.testing.assert_close(part, rest / rest.norm(), rtol=1e-13, atol=1e-15)
+            assert abs(part @ axis) < 1e-14 * axis.norm()
+        else:  # a single number has no part orthogonal to another one
+            assert part.abs().sum() == 0
+    assert [t.shape for t in found] == [t.shape for t in v]
+    assert torch.equal(kept[0], flat(v))
+    assert torch.equal(kept[1], flat(h))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+def test_parallel_vectors_leave_no_noise(dtype: torch.dtype) -> None:
+    """What is left of 3.7 h is rounding error; scaled to length 1 it would be a random direction."""
+    for seed in range(20):
+        h = [torch.randn(50, generator=torch.Generator().manual_seed(seed)).to(dtype), *draw(seed, dtype)]
+        found = unit_rejection([(3.7 * t.double()).to(dtype) for t in h], h)
+        assert all(not part.any() for part in found)
+
+
+def test_small_but_real_angles_survive() -> None:
+    """An angle of 1e-4 in float32 is well above rounding."""
+    h = [torch.tensor([1.0, 0.0, 0.0])]
+    (found,) = unit_rejection([torch.tensor([5.0, 5e-4, 0.0])], h)
+    torch.testing.assert_close(found, torch.tensor([0.0, 1.0, 0.0]))
+
+
+def test_zero_axis_and_zero_vector() -> None:
+    v = draw(0)
+    zero = [torch.zeros_like(t) for t in v]
+    torch.testing.assert_close(flat(unit_rejection(v, zero)), flat(v) / flat(v).norm())
+    assert not flat(unit_rejection(zero, v)).any()
+
+
+def test_nan_is_not_hidden() -> None:
+    v, h = draw(0), draw(1)
+    v[0][0, 0] = math.nan
+    assert flat(unit_rejection(v, h)).isnan().any()
+    v, h = draw(0), draw(1)
+    h[0][0, 0] = math.nan
+    assert flat(unit_rejection(v, h)).isnan().any()

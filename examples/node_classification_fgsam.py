@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -23,40 +21,37 @@ x, labels = baseline_embedding(dataset, dim=64), dataset.labels  # [N, 64]: prop
 adjacency = Adjacency.from_edges(dataset.edge_index, dataset.num_nodes, normalization=None)
 
 
-def run(seed: int, use_fgsam: bool) -> tuple[float, float, float]:
-    """Test accuracy of the model and of the nearest class mean, in percent, and the seconds of training."""
-    order = torch.randperm(dataset.num_nodes, generator=torch.Generator().manual_seed(seed))
-    train = torch.cat([order[labels[order] == c][:10] for c in range(dataset.num_classes)])  # sorted by class
-    test = order[~torch.isin(order, train)][:5000]
-    near, far = (adjacency.subgraph(nodes, hops=2, halo=0) for nodes in (train, test))  # all that two layers read
+def train_gnn(train: Tensor, seed: int, use_fgsam: bool) -> GraphSAGE:
     torch.manual_seed(seed)
     gnn = GraphSAGE(x.shape[1], 32, num_layers=2, out_channels=dataset.num_classes, dropout=0.5)
-    peer = PeerMLP(gnn)
+    peer, near = PeerMLP(gnn), adjacency.subgraph(train, hops=2, halo=0)  # near: all that two SAGE layers read
     adam = torch.optim.Adam(gnn.parameters(), lr=0.01, weight_decay=5e-4)
-    opt = FGSAMPlus(gnn.parameters(), adam) if use_fgsam else adam
+    fgsam = FGSAMPlus(gnn.parameters(), adam)
 
     def closure(graph_free: bool = False) -> Tensor:
-        opt.zero_grad()
+        adam.zero_grad()
         out = peer(x[train]) if graph_free else gnn(x[near.nodes], near.edge_index)[: len(train)]
         loss = F.cross_entropy(out, labels[train])
         loss.backward()
         return loss
 
-    started = time.perf_counter()
     for _ in range(60):
-        opt.step(closure, lambda: closure(graph_free=True)) if use_fgsam else opt.step(closure)
-    seconds = time.perf_counter() - started
-    with torch.no_grad():
-        found = gnn.eval()(x[far.nodes], far.edge_index)[: len(test)].argmax(1)
-    means = x[train].view(dataset.num_classes, 10, -1).mean(1)
-    shares = [
-        100 * float((guess == labels[test]).double().mean()) for guess in (found, torch.cdist(x[test], means).argmin(1))
-    ]
-    return shares[0], shares[1], seconds
+        fgsam.step(closure, lambda: closure(graph_free=True)) if use_fgsam else adam.step(closure)
+    return gnn.eval()
 
 
-for name, use_fgsam in (("Adam", False), ("FGSAM+", True)):
-    accuracies, baselines, seconds = zip(*(run(seed, use_fgsam) for seed in (0, 1, 2)), strict=True)
-    mean, interval = mean_ci95(accuracies)
-    print(f"{name:<18} {mean:.1f} +- {interval:.1f} %   {sum(seconds) / 3:.1f} s")
-print(f"nearest class mean {mean_ci95(baselines)[0]:.1f} %, no training")
+@torch.no_grad()
+def accuracies(seed: int) -> dict[str, float]:
+    order = torch.randperm(dataset.num_nodes, generator=torch.Generator().manual_seed(seed))
+    train = torch.cat([order[labels[order] == c][:10] for c in range(dataset.num_classes)])
+    test = order[~torch.isin(order, train)][:5000]
+    far, means = adjacency.subgraph(test, hops=2, halo=0), x[train].view(dataset.num_classes, 10, -1).mean(1)
+    found = {"nearest class mean": torch.cdist(x[test], means).argmin(1)}
+    for name in ("Adam", "FGSAM+"):
+        found[name] = train_gnn(train, seed, name == "FGSAM+")(x[far.nodes], far.edge_index)[: len(test)].argmax(1)
+    return {name: 100 * float((guess == labels[test]).double().mean()) for name, guess in found.items()}
+
+
+rows = [accuracies(seed) for seed in (0, 1, 2)]
+for name in rows[0]:
+    print("{:<20} {:.1f} +- {:.1f} %".format(name, *mean_ci95([row[name] for row in rows])))

@@ -22,6 +22,7 @@ adjacency = Adjacency.from_edges(dataset.edge_index, dataset.num_nodes, normaliz
 
 
 def train_gnn(train: Tensor, seed: int, use_fgsam: bool) -> GraphSAGE:
+    """The same model from the same start, with one optimizer or the other."""
     torch.manual_seed(seed)
     gnn = GraphSAGE(x.shape[1], 32, num_layers=2, out_channels=dataset.num_classes, dropout=0.5)
     peer, near = PeerMLP(gnn), adjacency.subgraph(train, hops=2, halo=0)  # near: all that two SAGE layers read
@@ -40,8 +41,8 @@ def train_gnn(train: Tensor, seed: int, use_fgsam: bool) -> GraphSAGE:
     return gnn.eval()
 
 
-@torch.no_grad()
 def accuracies(seed: int) -> dict[str, float]:
+    """Accuracy on the test nodes of a seed, in percent."""
     order = torch.randperm(dataset.num_nodes, generator=torch.Generator().manual_seed(seed))
     train = torch.cat([order[labels[order] == c][:10] for c in range(dataset.num_classes)])
     test = order[~torch.isin(order, train)][:5000]

@@ -10,6 +10,7 @@ import typer
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for everything the command writes.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Threads = Annotated[int, typer.Option("--threads", help="CPU threads; an episode is too small to gain from more.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run left in --out.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue a run: keep the seeds that are finished.")]
@@ -30,6 +31,19 @@ def choose_device(name: str) -> str:
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("expected a CUDA device for --device cuda, found none; use --device cpu")
     return name
+
+
+def use_threads(count: int) -> None:
+    """Let torch use so many CPU threads.
+
+    Raises:
+        ValueError: the count is less than 1.
+    """
+    if count < 1:
+        raise ValueError(f"expected --threads >= 1, found {count}")
+    import torch
+
+    torch.set_num_threads(count)
 
 
 def integers(text: str, option: str) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gsam.cli.common import Device, Force, Out, Quiet, choose_device, integers
+from gsam.cli.common import Device, Force, Out, Quiet, Threads, choose_device, integers, use_threads
 from gsam.cli.fewshot import open_folder, run_seeds, show
 
 OPTIMIZERS = ("adam", "sam", "fgsam", "fgsam+")
@@ -20,6 +20,7 @@ def demo(
     seeds: Annotated[str, typer.Option("--seeds", "--seed", help="Such as 0,1,2 or 0-9.")] = "0-4",
     episodes: Annotated[int, typer.Option(help="Training episodes at most, for each optimizer and seed.")] = 300,
     device: Device = "auto",
+    threads: Threads = 1,
     quiet: Quiet = False,
     force: Force = False,
 ) -> None:
@@ -28,6 +29,7 @@ def demo(
     Example: gsam demo --out runs/demo
     """
     started = time.perf_counter()
+    use_threads(threads)
     results = few_shot_half(out, integers(seeds, "--seeds"), episodes, choose_device(device), quiet=quiet, force=force)
     show(results, quiet=quiet)
     if not quiet:

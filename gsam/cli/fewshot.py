@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gsam.cli.common import Device, Force, Out, Quiet, Resume, choose_device, integers
+from gsam.cli.common import Device, Force, Out, Quiet, Resume, Threads, choose_device, integers, use_threads
 
 if TYPE_CHECKING:
     from gsam.fewshot import FewShotConfig, FewShotRun
@@ -53,6 +53,7 @@ def run(
     alpha: Annotated[float | None, typer.Option(help="Weight of the flatness part (fgsam+).")] = None,
     k: Annotated[int | None, typer.Option("--k", help="Interval of the exact steps (fgsam+).")] = None,
     device: Device = "auto",
+    threads: Threads = 1,
     quiet: Quiet = False,
     force: Force = False,
     resume: Resume = False,
@@ -64,6 +65,7 @@ def run(
     from gsam.datasets import load
     from gsam.fewshot import FewShotConfig, FewShotRun
 
+    use_threads(threads)
     config = FewShotConfig(**{**options, "seeds": integers(seeds, "--seeds")})
     prepared = FewShotRun(config, load(dataset), device=choose_device(device))
     folder = open_folder(config, out, force=force, resume=resume)
@@ -73,7 +75,7 @@ def run(
         typer.echo(f"written: {folder / 'results.json'}")
 
 
-_NOT_CONFIG = ("out", "seeds", "preset", "device", "quiet", "force", "resume")
+_NOT_CONFIG = ("out", "seeds", "preset", "device", "threads", "quiet", "force", "resume")
 
 
 def open_folder(config: FewShotConfig, out: Path, *, force: bool, resume: bool) -> Path:

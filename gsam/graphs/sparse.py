@@ -97,17 +97,25 @@ class SparseRows:
         """
         return SparseRows._wrap(self._csr.gather(as_index(index, self.shape[0], self.device)))
 
-    def matmul(self, weight: Tensor) -> Tensor:
+    def matmul(self, weight: Tensor, *, sparse_grad: bool = False) -> Tensor:
         """``X @ weight``: ``[F, H]`` to ``[N, H]``, computed in the dtype of ``weight`` and differentiable in it.
+
+        Args:
+            weight: ``[F, H]``.
+            sparse_grad: make the gradient of ``weight`` a row-sparse tensor, as ``nn.Embedding(sparse=True)`` does.
+                A few rows touch a few features, so it is small; the optimizers of :mod:`gsam.optim` work on it as it
+                is, others need :func:`gsam.optim.densify_gradients`.
 
         Raises:
             ValueError: if ``weight`` is not ``[F, H]``.
         """
         if weight.dim() != 2 or weight.shape[0] != self.shape[1]:
             raise ValueError(f"expected a weight of shape [{self.shape[1]}, H], found {list(weight.shape)}")
-        return self._csr.matmul(weight)
+        return self._csr.matmul(weight, sparse_grad=sparse_grad)
 
-    __matmul__ = matmul
+    def __matmul__(self, weight: Tensor) -> Tensor:
+        """:meth:`matmul` with a dense gradient."""
+        return self.matmul(weight)
 
     def l1_normalized_rows(self) -> SparseRows:
         """Each row divided by the sum of its absolute values; rows of zeros stay as they are."""

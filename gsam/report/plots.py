@@ -38,11 +38,11 @@ def learning_curves(
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     longest = max(history.seconds[-1] for runs in histories.values() for history in runs)
-    grid = np.linspace(0, longest, 200)
     for number, (name, runs) in enumerate(histories.items()):
+        grid = np.linspace(max(history.seconds[0] for history in runs), longest, 200)  # where every run has a point
         curves = np.stack([_best_so_far(history, grid) for history in runs])
         colour = f"C{number}"
-        axes.plot(grid, np.nanmean(curves, axis=0), color=colour, label=name)
+        axes.plot(grid, curves.mean(0), color=colour, label=name)
         if len(runs) > 1:
             axes.fill_between(grid, curves.min(0), curves.max(0), color=colour, alpha=0.15, linewidth=0)
     for number, (name, value) in enumerate((lines or {}).items()):
@@ -55,7 +55,6 @@ def learning_curves(
 
 
 def _best_so_far(history: History, grid: np.ndarray) -> np.ndarray:
-    """The running maximum at each time; before the first validation there is nothing to draw."""
-    best = np.maximum.accumulate(history.val_accuracy)
-    position = np.searchsorted(history.seconds, grid, side="right") - 1
-    return np.where(position < 0, np.nan, best[np.clip(position, 0, None)])
+    """The running maximum at each time of the grid, which starts no earlier than the first validation."""
+    best: np.ndarray = np.maximum.accumulate(history.val_accuracy)
+    return best[np.searchsorted(history.seconds, grid, side="right") - 1]

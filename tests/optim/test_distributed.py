@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import socket
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,9 @@ KINDS = ("global", "local", "by-hand", "local-rho0", "non-finite", "fgsam", "fgs
 
 def worker(rank: int, port: int, folder: str) -> None:
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=WORLD)
+    limit = timedelta(seconds=60)  # a process that waits for a collective the other never joins must not hang the tests
+    address = f"tcp://127.0.0.1:{port}"
+    torch.distributed.init_process_group("gloo", address, timeout=limit, rank=rank, world_size=WORLD)
     try:
         torch.save({kind: train(kind, rank) for kind in KINDS}, Path(folder) / f"{rank}.pt")
     finally:

@@ -1,0 +1,72 @@
+"""Each example runs as it stands, quickly, on bundled data, and prints a table of accuracies that make sense."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+SECONDS = 60
+
+# rows of the table each prints, and the least each must reach, in percent; chance is 2.4 (41 classes) and 20 (5-way)
+EXPECTED = {
+    "node_classification_fgsam.py": {"nearest class mean": 35, "Adam": 42, "FGSAM+": 42},
+    "fewshot_custom_method.py": {"ours": 55, "SGC-prototype": 55, "difference": -3},
+}
+
+
+def run(name: str, folder: Path) -> str:
+    """Run an example in another folder, on one thread as others may run beside it, and return what it printed."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr, done.stderr
+    assert not list(folder.iterdir()), "an example must not leave files behind"
+    return done.stdout
+
+
+def table(text: str) -> dict[str, tuple[float, float]]:
+    """The rows ``name  mean +- interval %``."""
+    row = re.compile(r"^(.+?) +(-?\d+\.\d) \+- (\d+\.\d) %$")
+    found = [row.match(line) for line in text.splitlines()]
+    assert text and all(found), f"expected rows of the form 'name mean +- interval %', found {text!r}"
+    return {match[1]: (float(match[2]), float(match[3])) for match in found if match}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_example_runs(name: str, tmp_path: Path) -> None:
+    found = table(run(name, tmp_path))
+    assert list(found) == list(EXPECTED[name])
+    for row, least in EXPECTED[name].items():
+        mean, interval = found[row]
+        assert least <= mean <= 100
+        assert 0 <= interval < 25
+
+
+def test_what_is_no_table_is_refused() -> None:
+    """So that neither a traceback nor stray output can pass for a result."""
+    with pytest.raises(AssertionError, match="expected rows"):
+        table("Traceback (most recent call last):")
+    assert table("Adam   53.6 +- 3.2 %") == {"Adam": (53.6, 3.2)}
+
+
+def test_every_example_is_covered() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_every_example_is_short(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 60

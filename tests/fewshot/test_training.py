@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gsam.fewshot import (
+    GPN,
+    Episode,
+    EpisodeInputs,
+    EpisodeSampler,
+    FewShotMethod,
+    History,
+    NonFiniteError,
+    PreparedGraph,
+    Schedule,
+    evaluate,
+    meta_train,
+    train_step,
+    training,
+)
+from gsam.optim.recipes import RECIPES
+from tests.fewshot.toy import FEATURES, toy_episode
+
+
+def sampler(graph: PreparedGraph, classes: tuple[int, ...] = (0, 1, 2, 3), seed: int = 0) -> EpisodeSampler:
+    return EpisodeSampler(graph.dataset.labels, classes, n_way=3, k_shot=2, m_query=3, seed=seed)
+
+
+def gpn(*, dropout: float = 0.3, seed: int = 0) -> GPN:
+    torch.manual_seed(seed)
+    return GPN(FEATURES, hidden=6, dropout=dropout)
+
+
+def run(graph: PreparedGraph, method: FewShotMethod, name: str = "adam", **schedule: int) -> History:
+    recipe = RECIPES[name]
+    validation = sampler(graph, (4, 5, 6), seed=1).take(4)
+    optimizer = recipe.build(method.parameters(), lr=0.01, weight_decay=5e-4)
+    return meta_train(method, graph, optimizer, recipe, sampler(graph), validation, schedule=Schedule(**schedule))
+
+
+class Script:
+    """Stands in for ``evaluate``: gives scripted scores and keeps the weights it saw."""
+
+    def __init__(self, scores: list[float]) -> None:
+        self.scores = scores
+        self.seen: list[dict[str, Tensor]] = []
+
+    def __call__(self, method: FewShotMethod, graph: PreparedGraph, episodes: list[Episode]) -> float:
+        assert method.training
+        self.seen.append(copy.deepcopy(method.state_dict()))
+        return self.scores[len(self.seen) - 1]
+
+
+def same_weights(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize(
+    ("scores", "patience", "ran", "best"),
+    [
+        ([50, 60, 60, 55, 58, 99], 3, 5, 1),  # a tie is no improvement, and the first of the best counts
+        ([50, 60, 60, 61, 58, 59, 60], 3, 7, 3),
+        ([50, 40, 40], 1, 2, 0),
+        ([10, 20, 30, 40, 50, 60, 70, 80], 1, 8, 7),
+        ([80, 70, 60, 50, 40, 30, 20, 10], 20, 8, 0),
+    ],
+)
+def test_early_stop_and_best_weights(
+    graph: PreparedGraph, monkeypatch: pytest.MonkeyPatch, scores: list[float], patience: int, ran: int, best: int
+) -> None:
+    script = Script(scores)
+    monkeypatch.setattr(training, "evaluate", script)
+    method = gpn()
+    history = run(graph, method, episodes=3 * len(scores), validate_every=3, patience=patience)
+    assert history.val_accuracy == scores[:ran]
+    assert history.best == best
+    assert same_weights(method.state_dict(), script.seen[best])
+    assert not any(same_weights(method.state_dict(), seen) for i, seen in enumerate(script.seen) if i != best)
+    assert not method.training
+    assert history.episode == [3 * (i + 1) for i in range(ran)]
+    assert len(history.seconds) == len(history.loss) == ran
+
+
+@pytest.mark.parametrize(
+    ("episodes", "every", "expected"), [(8, 3, [3, 6, 8]), (6, 3, [3, 6]), (2, 5, [2]), (1, 1, [1])]
+)
+def test_last_episode_is_always_validated(graph: PreparedGraph, episodes: int, every: int, expected: list[int]) -> None:
+    history = run(graph, gpn(), episodes=episodes, validate_every=every)
+    assert history.episode == expected
+
+
+def test_validation_is_the_real_one(graph: PreparedGraph) -> None:
+    """What the history says of the best weights is what they score."""
+    method = gpn()
+    history = run(graph, method, episodes=9, validate_every=2)
+    validation = sampler(graph, (4, 5, 6), seed=1).take(4)
+    assert evaluate(method, graph, validation) == history.val_accuracy[history.best] == max(history.val_accuracy)
+
+
+def test_losses_by_hand(graph: PreparedGraph) -> None:
+    """A plain Adam loop over the same episodes gives the same losses and the same weights, bit for bit."""
+    method, twin = gpn(dropout=0.0), gpn(dropout=0.0)
+    history = run(graph, method, episodes=5, validate_every=5)
+    optimizer = torch.optim.Adam(twin.parameters(), lr=0.01, weight_decay=5e-4, fused=True)
+    losses = []
+    for episode in sampler(graph).take(5):
+        optimizer.zero_grad()
+        inputs = graph.inputs(episode)
+        loss = F.cross_entropy(twin.logits(inputs), episode.targets)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert same_weights(method.state_dict(), twin.state_dict())
+    assert history.loss == [pytest.approx(sum(losses) / 5)]
+
+
+def test_looking_does_not_change_the_training(graph: PreparedGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    often, seldom = gpn(), gpn()
+    seen: list[dict[str, Tensor]] = []
+    for method, every in ((often, 1), (seldom, 12)):
+        torch.manual_seed(7)
+        script = Script(list(range(12)))
+        monkeypatch.setattr(training, "evaluate", script)
+        run(graph, method, "sam", episodes=12, validate_every=every)
+        seen.append(script.seen[-1])
+    assert same_weights(*seen)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_deterministic(graph: PreparedGraph, name: str) -> None:
+    found = []
+    for seed in (0, 0, 1):
+        method = gpn(seed=seed)
+        history = run(graph, method, name, episodes=7, validate_every=3)
+        found.append((method.state_dict(), history.loss, history.val_accuracy))
+    assert same_weights(found[0][0], found[1][0])
+    assert found[0][1:] == found[1][1:]
+    assert not same_weights(found[0][0], found[2][0])
+
+
+def test_training_helps(graph: PreparedGraph) -> None:
+    """On episodes of the training classes themselves, after 60 episodes the loss is lower than at the start."""
+    method = gpn(dropout=0.0)
+    history = run(graph, method, episodes=60, validate_every=20)
+    assert history.loss[-1] < history.loss[0] < 3
+
+
+PASSES: dict[str, list[list[bool]]] = {  # peer or not, in the successive steps
+    "adam": [[False]],
+    "adamw": [[False]],
+    "sgd": [[False]],
+    "sam": [[False, False]],
+    "asam": [[False, False]],
+    "fgsam": [[False, True]],
+    "fgsam+": [[False, True, True], [True]],
+    "peer-mlp": [[True]],
+    "peer-mlp-sam": [[True, True]],
+}
+
+
+def test_every_recipe_has_its_passes() -> None:
+    assert PASSES.keys() == RECIPES.keys()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_passes_of_a_step(graph: PreparedGraph, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Which network runs in which step, and with what dropout: one mask for the passes of a step, then another."""
+    method, recipe, calls = gpn(dropout=0.5), RECIPES[name], []
+    optimizer = recipe.build(method.parameters(), lr=0.01)
+    masks: list[Tensor] = []
+    real = F.dropout
+
+    def dropout(x: Tensor, p: float = 0.5, on: bool = True) -> Tensor:
+        masks.append(real(torch.ones_like(x), p, on))
+        return x * masks[-1]
+
+    class Watched(GPN):
+        def logits(self, inputs: EpisodeInputs, *, peer: bool = False) -> Tensor:
+            calls.append(peer)
+            return super().logits(inputs, peer=peer)
+
+    method.__class__ = Watched
+    monkeypatch.setattr(F, "dropout", dropout)
+    firsts = []
+    for number in range(4):
+        calls.clear()
+        masks.clear()
+        train_step(method, graph.inputs(toy_episode()), optimizer, recipe)
+        assert calls == PASSES[name][number % len(PASSES[name])]
+        for peer in (False, True):
+            alike = [mask for mask, called in zip(masks, calls, strict=True) if called is peer]
+            assert all(torch.equal(mask, alike[0]) for mask in alike)
+        firsts.append(masks[0])
+    assert not any(a.shape == b.shape and torch.equal(a, b) for i, a in enumerate(firsts) for b in firsts[:i])
+
+
+@pytest.mark.parametrize("name", ["peer-mlp", "peer-mlp-sam"])
+def test_peer_only_never_touches_the_graph(graph: PreparedGraph, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def refuse(_: EpisodeInputs) -> None:
+        raise AssertionError("the graph was asked for")
+
+    for part in ("block", "propagated"):
+        monkeypatch.setattr(EpisodeInputs, part, property(refuse))
+    monkeypatch.setattr(training, "evaluate", lambda *_: 50.0)
+    assert run(graph, gpn(), name, episodes=4, validate_every=2).episode == [2, 4]
+    with pytest.raises(AssertionError, match="asked for"):
+        run(graph, gpn(), "adam", episodes=1)
+
+
+def test_time_is_that_of_training_alone(graph: PreparedGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that only moves when something is done: a second a step, ten a draw, a thousand a validation."""
+    now = [0.0]
+
+    def taking(seconds: float, function: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            now[0] += seconds
+            return function(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(training, "train_step", taking(1, training.train_step))
+    monkeypatch.setattr(training, "evaluate", taking(1000, training.evaluate))
+    monkeypatch.setattr(EpisodeSampler, "episode", taking(10, EpisodeSampler.episode))
+    monkeypatch.setattr(PreparedGraph, "inputs", taking(0.25, PreparedGraph.inputs))
+    method, recipe = gpn(), RECIPES["adam"]
+    validation = sampler(graph, (4, 5, 6)).take(2)
+    history = meta_train(
+        method,
+        graph,
+        recipe.build(method.parameters(), lr=0.01),
+        recipe,
+        sampler(graph),
+        validation,
+        schedule=Schedule(7, 3, 10),
+        on_validation=taking(5000, lambda _: None),
+    )
+    assert history.episode == [3, 6, 7]
+    assert history.seconds == [3 * 1.25, 6 * 1.25, 7 * 1.25]
+
+
+class Spoilt(GPN):
+    """A GPN whose loss is not finite in some passes."""
+
+    bad: tuple[int, ...] = ()
+    calls = 0
+
+    def loss(self, inputs: EpisodeInputs, *, peer: bool = False) -> Tensor:
+        self.calls += 1
+        factor = float("nan") if self.calls - 1 in self.bad else 1.0
+        return super().loss(inputs, peer=peer) * factor
+
+
+def test_skipped_steps_are_counted(graph: PreparedGraph) -> None:
+    """Episodes 1 and 4 have a loss that is NaN: SAM skips them, the weights and the recorded losses stay finite."""
+    torch.manual_seed(0)
+    method = Spoilt(FEATURES, hidden=6)
+    method.bad = (2, 7)  # the first pass of episode 1, whose second never runs, and of episode 4
+    history = run(graph, method, "sam", episodes=6, validate_every=3)
+    assert history.skipped_steps == 2
+    assert all(torch.isfinite(p).all() for p in method.parameters())
+    assert all(torch.isfinite(torch.tensor(history.loss)))
+    assert run(graph, gpn(), "sam", episodes=3).skipped_steps == 0
+    assert run(graph, gpn(), "adam", episodes=3).skipped_steps == 0
+
+
+def test_training_that_has_gone_is_reported(graph: PreparedGraph) -> None:
+    torch.manual_seed(0)
+    method = Spoilt(FEATURES, hidden=6)
+    method.bad = tuple(range(100))
+    with pytest.raises(NonFiniteError, match="finite loss, found none in 3 episodes up to 3; lower --lr"):
+        run(graph, method, "sam", episodes=6, validate_every=3)
+    with pytest.raises(NonFiniteError, match="finite logits"):  # Adam has NaN weights by then
+        run(graph, method, "adam", episodes=6, validate_every=3)
+
+
+def test_progress_is_told(graph: PreparedGraph) -> None:
+    method, recipe, told = gpn(), RECIPES["adam"], []
+    meta_train(
+        method,
+        graph,
+        recipe.build(method.parameters(), lr=0.01),
+        recipe,
+        sampler(graph),
+        sampler(graph, (4, 5, 6)).take(2),
+        schedule=Schedule(5, 2, 10),
+        on_validation=lambda history: told.append(history.episode[-1]),
+    )
+    assert told == [2, 4, 5]
+
+
+def test_step_returns_the_loss(graph: PreparedGraph) -> None:
+    for name, recipe in RECIPES.items():
+        method = gpn(dropout=0.0)
+        inputs = graph.inputs(toy_episode())
+        expected = method.loss(inputs, peer=recipe.passes == "peer").item()
+        found = train_step(method, inputs, recipe.build(method.parameters(), lr=0.01), recipe)
+        assert found.item() == pytest.approx(expected), name
+        assert not found.requires_grad
+
+
+@pytest.mark.parametrize("name", ["episodes", "validate_every", "patience"])
+def test_schedule_is_checked(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} >= 1, found 0"):
+        Schedule(**{name: 0})

@@ -43,7 +43,7 @@ def scores(seed: int) -> dict[str, float]:
     torch.manual_seed(seed)
     method, fgsam = ResidualCosine(embedding), recipe("fgsam")
     optimizer = fgsam.build(method.parameters(), lr=1e-3, weight_decay=5e-4)
-    fs.meta_train(method, graph, optimizer, fgsam, train, valid.take(40), schedule=fs.Schedule(200, 20, 5))
+    fs.meta_train(method, graph, optimizer, fgsam, train, valid.take(20), schedule=fs.Schedule(100, 20, 5))
     ours, baseline = fs.evaluate(method, graph, test.take(100)), fs.SGCPrototype(embedding)
     theirs = fs.accuracy(baseline.logits, test.take(100))
     return {"ours": ours, "SGC-prototype": theirs, "difference": ours - theirs}

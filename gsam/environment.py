@@ -43,7 +43,7 @@ def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor() or platform.machine()
+        return f"cpu: {platform.processor() or platform.machine()}"
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return f"cpu: {models[0]}" if models else f"cpu: {platform.machine()}"
 

@@ -38,9 +38,14 @@ def test_exception_leaves_everything_as_it_was(tmp_path: Path, error: type[BaseE
     path = tmp_path / "file.bin"
     if existed:
         path.write_bytes(b"old")
-    with pytest.raises(error), atomic_write(path) as file:
-        file.write(b"half of the new")
-        raise error
+
+    def write_half() -> None:
+        with atomic_write(path) as file:
+            file.write(b"half of the new")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
     assert names(tmp_path) == ({"file.bin"} if existed else set())
     assert not existed or path.read_bytes() == b"old"
 
@@ -121,9 +126,9 @@ def test_file_in_the_way(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("x")
     for options in ({}, {"force": True}, {"resume": True}):
-        with pytest.raises(OutputError, match="found a file at .*; choose another --out"):
+        with pytest.raises(OutputError, match=r"found a file at .*; choose another --out"):
             claim_folder(path, **options)
-        with pytest.raises(OutputError, match="folder that can be made, found .*Not a directory"):
+        with pytest.raises(OutputError, match=r"folder that can be made, found .*Not a directory"):
             claim_folder(path / "below", **options)
     assert path.read_text() == "x"
 

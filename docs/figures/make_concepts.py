@@ -18,9 +18,9 @@ from torch import Tensor
 from gsam.optim import FGSAM, SAM
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.patches import Circle  # noqa: E402
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.patches import Circle
 
 INK, UP, DOWN, PEER, BALL = "#30343b", "#c8452f", "#1f6fb2", "#238a57", "#8a5cb0"
 START, RHO = (-0.9, 0.62), 0.95
@@ -113,7 +113,11 @@ def main() -> None:
     left.set_title("SAM: up, gradient there, back, down", fontsize=13, color=INK, pad=8)
     contours(right, gnn_loss, UP)
     contours(right, peer_loss, PEER, "dashed")
-    words = {"up": "1 the GNN climbs", "there": "2 downhill there\nfor the MLP: $-s$", "down": "4 descend with $\\lambda g + s$"}
+    words = {
+        "up": "1 the GNN climbs",
+        "there": "2 downhill there\nfor the MLP: $-s$",
+        "down": "4 descend with $\\lambda g + s$",
+    }
     draw(right, step(FGSAM, 0.36, peer_loss), words)
     right.plot([], [], color=UP, lw=1, label="loss of the GNN")
     right.plot([], [], color=PEER, lw=1, ls="--", label="loss of its peer MLP, same weights")

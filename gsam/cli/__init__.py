@@ -1,5 +1,5 @@
 """The command line. Each group is one thin file: parse, call, print; heavy imports wait until a command runs."""
 
-from gsam.cli.app import app, main
+from gsam.cli.app import main
 
-__all__ = ["app", "main"]
+__all__ = ["main"]

@@ -104,7 +104,7 @@ class SparseRows:
             weight: ``[F, H]``.
             sparse_grad: make the gradient of ``weight`` a row-sparse tensor, as ``nn.Embedding(sparse=True)`` does.
                 A few rows touch a few features, so it is small; the optimizers of :mod:`gsam.optim` work on it as it
-                is, others need :func:`gsam.optim.densify_gradients`.
+                is, while their base and others may need ``p.grad.to_dense()``.
 
         Raises:
             ValueError: if ``weight`` is not ``[F, H]``.

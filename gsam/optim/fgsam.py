@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gsam.optim.sharpness_aware import Closure, SharpnessAware
+from gsam.optim.vectors import weighted_sum_
 
 
 class FGSAM(SharpnessAware):
@@ -129,15 +130,10 @@ def shares(lam: float, variant: str) -> tuple[float, float]:
 
 
 def mix_gradients(params: list[Tensor], climbed: dict[Tensor, Tensor], climb: float, descent: float) -> None:
-    """Set ``p.grad`` to ``climb * climbed[p] + descent * p.grad``; a gradient that is missing counts as zero."""
+    """Set ``p.grad`` to ``climb * climbed[p] + descent * p.grad``, re-using the memory of either.
+
+    A gradient that is missing counts as zero.
+    """
     for param in params:
-        first, second = climbed.get(param), param.grad
-        if second is not None and descent != 1.0:
-            second = second * descent
-        if first is not None and climb != 0.0:
-            second = first * climb if second is None else _sum(second, first * climb)
-        param.grad = second
-
-
-def _sum(left: Tensor, right: Tensor) -> Tensor:
-    return right + left if left.is_sparse else left + right  # torch adds sparse to dense, not dense to sparse
+        pairs = ((param.grad, descent), (climbed.get(param), climb))
+        param.grad = weighted_sum_([(grad, factor) for grad, factor in pairs if grad is not None])

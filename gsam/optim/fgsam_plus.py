@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 from typing import Any, Literal, NoReturn
@@ -12,7 +13,7 @@ from torch import Tensor
 from gsam.optim.fgsam import both, check_lam, default_lam, mix_gradients, shares
 from gsam.optim.sharpness_aware import Closure, SharpnessAware
 from gsam.optim.statistics import held_statistics
-from gsam.optim.vectors import norm, norms, unit_rejection
+from gsam.optim.vectors import norm, norms, unit_rejection, values, weighted_sum_
 
 
 class FGSAMPlus(SharpnessAware):
@@ -120,10 +121,10 @@ class FGSAMPlus(SharpnessAware):
         random_state = self._random_state()
         loss = self._evaluate(closure)
         if self.k > 1:  # the parts are for the cheap steps
-            climb = self._take_gradients()
+            climb = self._take_gradients("climb")
             self._evaluate_again(peer_closure, random_state)
-            self._peer_gradient = self._take_gradients()
-            if not math.isfinite(norm(list(self._peer_gradient.values()))):
+            self._peer_gradient = self._take_gradients("peer")
+            if not math.isfinite(norm([values(grad) for grad in self._peer_gradient.values()])):
                 self._put_gradients(self._peer_gradient)  # so that descend() skips the step
                 return loss
             self._put_gradients(climb)
@@ -132,45 +133,57 @@ class FGSAMPlus(SharpnessAware):
         return loss
 
     def _combine(self, ascent_gradient: dict[Tensor, Tensor]) -> None:
-        descent = {p: p.grad for p in self._parameters() if p.grad is not None}
+        peer, paper = self._peer_gradient, self.variant == "paper"
+        if peer is not None and paper:
+            self._remember({"topology": ascent_gradient, "flatness": self._gradients()}, peer)
         for group in self.param_groups:
             mix_gradients(group["params"], ascent_gradient, *shares(group["lam"], self.variant))
-        if self._peer_gradient is None:
-            return
-        if self.variant == "paper":
-            self._remember({"topology": ascent_gradient, "flatness": descent}, self._peer_gradient)
-        else:
-            mixture = {p: p.grad for p in self._parameters() if p.grad is not None}
-            self._remember({"flatness": mixture}, self._peer_gradient)
+        if peer is not None and not paper:
+            self._remember({"flatness": self._gradients()}, peer)
 
     def _remember(self, sources: dict[str, dict[Tensor, Tensor]], peer: dict[Tensor, Tensor]) -> None:
         """Store the unit part of each source orthogonal to the peer's gradient, for the cheap steps."""
         params = [p for p in self._parameters() if p in peer or any(p in source for source in sources.values())]
         axis, together = _aligned(params, peer), self.variant == "paper"
-        parts = {
-            name: unit_rejection(_aligned(params, source), axis, together=together) for name, source in sources.items()
-        }
-        if all(math.isfinite(norm(part)) for part in parts.values()):
-            self.variant_state = {p: {name: part[i] for name, part in parts.items()} for i, p in enumerate(params)}
+        found: dict[Tensor, dict[str, Tensor]] = {p: {} for p in params}
+        for name, source in sources.items():
+            copy = functools.partial(self._scratch.copy, name)
+            parts = unit_rejection(_aligned(params, source), axis, together=together, copy=copy)
+            if parts is None:  # not finite: descend() will skip the step
+                return
+            for param, part in zip(params, parts, strict=True):
+                found[param][name] = part
+        self.variant_state = found
 
     @torch.no_grad()
     def _cheap_pass(self, peer_closure: Closure) -> Any:
         with held_statistics(self.module):
             loss = self._evaluate(peer_closure)
-        params = [p for p in self._parameters() if p.grad is not None or p in self.variant_state]
-        grads = _aligned(params, {p: p.grad for p in params if p.grad is not None})
-        lengths = [norm(grads)] * len(grads) if self.variant == "paper" else norms(grads).tolist()
-        options = {p: group for group in self.param_groups for p in group["params"]}
-        for param, grad, length in zip(params, grads, lengths, strict=True):
-            param.grad = _extrapolate(grad, length, self.variant_state.get(param, {}), options[param])
+        grads = self._gradients()
+        params = [p for p in self._parameters() if p in grads or p in self.variant_state]
+        entries = [values(grads[p]) if p in grads else p.new_zeros(1) for p in params]
+        lengths = [norm(entries)] * len(params) if self.variant == "paper" else norms(entries).tolist()
+        scales = dict(zip(params, lengths, strict=True))
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param in scales:
+                    param.grad = self._extrapolate(param, scales[param], group)
         return loss
 
-    def _take_gradients(self) -> dict[Tensor, Tensor]:
-        taken = {p: p.grad.clone() for p in self._parameters() if p.grad is not None}
-        if any(grad.is_sparse for grad in taken.values()):
-            raise TypeError(
-                "expected dense gradients, found sparse ones, which FGSAM+ cannot project; use sparse=False"
-            )
+    def _extrapolate(self, param: Tensor, length: float, group: dict[str, Any]) -> Tensor | None:
+        """Gradient of a cheap step for one parameter, from its peer gradient and the stored unit parts."""
+        parts, grad = self.variant_state.get(param, {}), param.grad
+        factors = {"flatness": group["alpha"] * length, "topology": group["lam"] * length}
+        terms = [(part, factors[name]) for name, part in parts.items()]
+        if grad is None or grad.is_sparse:  # the sum is made in the first dense term, which must not be a stored part
+            terms = [(self._scratch.copy(f"step {id(param)} {i}", [t])[0], f) for i, (t, f) in enumerate(terms)]
+        if grad is not None:
+            terms.insert(0, (grad, 1.0 + group["lam"] if "topology" in parts else 1.0))
+        return weighted_sum_(terms)
+
+    def _take_gradients(self, name: str) -> dict[Tensor, Tensor]:
+        """Copies, as the next pass may fill the same memory again (views of DDP's buckets), and no gradients left."""
+        taken = self._scratch.copy_values(name, self._gradients())
         self._clear_gradients()
         return taken
 
@@ -189,13 +202,3 @@ class FGSAMPlus(SharpnessAware):
 def _aligned(params: list[Tensor], found: dict[Tensor, Tensor]) -> list[Tensor]:
     """The entries of ``found`` in the order of ``params``, zeros where there is none."""
     return [found[p] if p in found else torch.zeros_like(p) for p in params]
-
-
-def _extrapolate(grad: Tensor, length: float, parts: dict[str, Tensor], group: dict[str, Any]) -> Tensor:
-    """Gradient of a cheap step for one parameter, from its peer gradient and the stored unit parts."""
-    total = grad
-    if "flatness" in parts:
-        total = torch.add(total, parts["flatness"], alpha=group["alpha"] * length)
-    if "topology" in parts:
-        total = torch.add(total, grad, alpha=group["lam"]).add_(parts["topology"], alpha=group["lam"] * length)
-    return total

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gsam.optim.checks import base_optimizer, check_max_grad_norm, check_rho, check_scope
 from gsam.optim.geometry import Euclidean, Geometry
 from gsam.optim.randomness import RandomState
+from gsam.optim.scratch import Scratch
 from gsam.optim.sites import Site, find_site, write_rows
 from gsam.optim.statistics import held_statistics
 from gsam.optim.vectors import host, norm, squared_norm, values
@@ -98,6 +99,7 @@ class SharpnessAware(torch.optim.Optimizer):
         self._ascended = False  # the step under way has made its ascent
         self._abandoned = False  # and this was not finite
         self._origins: list[list[Tensor]] = []
+        self._scratch = Scratch()
         self._ascent_gradient: dict[Tensor, Tensor] = {}
 
     def _group_options(self) -> dict[str, Any]:
@@ -205,7 +207,7 @@ class SharpnessAware(torch.optim.Optimizer):
         if self._abandoned:
             self.skipped_steps += 1
             return False
-        self._origins = [[point.detach().clone() for point in site.points] for site in sites]
+        self._origins = [self._scratch.copy(f"origin {i}", site.points) for i, site in enumerate(sites)]
         self._sites = sites
         try:
             self._move(length)
@@ -213,7 +215,7 @@ class SharpnessAware(torch.optim.Optimizer):
             self._restore()
             raise
         if self.keeps_ascent_gradient:  # copies: DDP may hand out views of buffers that the next pass fills
-            self._ascent_gradient = {p: p.grad.clone() for p in self._parameters() if p.grad is not None}
+            self._ascent_gradient = self._scratch.copy_values("climb", self._gradients())
         self._clear_gradients()
         return True
 
@@ -245,6 +247,9 @@ class SharpnessAware(torch.optim.Optimizer):
 
     def _parameters(self) -> list[Tensor]:
         return [p for group in self.param_groups for p in group["params"]]
+
+    def _gradients(self) -> dict[Tensor, Tensor]:
+        return {p: p.grad for p in self._parameters() if p.grad is not None}
 
     def _find_sites(self) -> list[Site]:
         return [find_site(group) for group in self.param_groups if group["rho"] > 0]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -31,17 +32,80 @@ def norms(tensors: Sequence[Tensor]) -> Tensor:
     return torch.stack([norm.to(device=tensors[0].device, dtype=torch.float64) for norm in found])
 
 
+def squares(tensors: Sequence[Tensor]) -> Tensor:
+    """Squared Euclidean norm of each of n dense or row-sparse tensors: float64, shape ``(n,)``."""
+    return norms([values(tensor) for tensor in tensors]).square()
+
+
 def squared_norm(tensors: Sequence[Tensor]) -> Tensor:
     """Squared Euclidean norm of all entries together, a float64 scalar on the first tensor's device."""
     return norms(tensors).square().sum()
 
 
+def weighted_sum_(terms: Sequence[tuple[Tensor, float]]) -> Tensor | None:
+    """The sum of ``factor * tensor`` over any mix of dense and row-sparse tensors, made in the first dense one.
+
+    Terms of factor 0 do not count, not even if they are infinite; ``None`` if no term is left.
+    """
+    left = [(tensor, factor) for tensor, factor in terms if factor != 0.0]
+    if not left:
+        return None
+    start = next((i for i, (tensor, _) in enumerate(left) if not tensor.is_sparse), 0)
+    total, factor = left.pop(start)
+    if factor != 1.0:
+        total = scaled(total, factor) if total.is_sparse else total.mul_(factor)
+    for tensor, weight in left:
+        total = plus_(total, tensor, weight)
+    return total
+
+
+def plus_(left: Tensor, right: Tensor, factor: float) -> Tensor:
+    """``left + factor * right``, in place if ``left`` is dense; row-sparse if both are."""
+    if not left.is_sparse:
+        return left.add_(right, alpha=factor)
+    if not right.is_sparse:
+        return torch.mul(right, factor).add_(left)
+    left, right = left.coalesce(), right.coalesce()
+    if not torch.equal(left.indices(), right.indices()):
+        return torch.add(left, right, alpha=factor)
+    summed = torch.add(left.values(), right.values(), alpha=factor)  # two passes over one batch touch the same rows
+    return _like(left, summed)
+
+
+def scaled(tensor: Tensor, factor: float) -> Tensor:
+    """``factor * tensor``, dense or row-sparse as ``tensor`` is."""
+    return _like(tensor.coalesce(), tensor.coalesce().values() * factor) if tensor.is_sparse else tensor * factor
+
+
+def _like(sparse: Tensor, entries: Tensor) -> Tensor:
+    return torch.sparse_coo_tensor(sparse.indices(), entries, sparse.shape, is_coalesced=True, check_invariants=False)
+
+
 def dots(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
-    """Inner products of n aligned pairs of dense tensors: float64, shape ``(n,)``, on the first tensor's device."""
+    """Inner products of n aligned pairs of dense or row-sparse tensors: float64 ``(n,)``, on the first one's device."""
     if not left:
         return torch.zeros(0, dtype=torch.float64)
-    pairs = zip(left, right, strict=True)
+    pairs = [_common(a, b) for a, b in zip(left, right, strict=True)]
     return torch.stack([torch.dot(_flat(a), _flat(b)).to(left[0].device, torch.float64) for a, b in pairs])
+
+
+def _common(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """Dense tensors with the same inner product: the entries of the rows that both have."""
+    if not left.is_sparse and not right.is_sparse:
+        return left, right
+    if not left.is_sparse or (right.is_sparse and right._nnz() < left._nnz()):
+        left, right = right, left
+    left = left.coalesce()
+    rows, entries = left.indices()[0], left.values()
+    if not right.is_sparse:
+        return entries, right[rows]
+    right = right.coalesce()
+    others = right.indices()[0]
+    if not others.numel():
+        return entries[:0], entries[:0]
+    place = torch.searchsorted(others, rows).clamp_(max=others.numel() - 1)
+    shared = (others[place] == rows).to(entries.dtype)
+    return entries * shared.view(-1, *[1] * (entries.dim() - 1)), right.values()[place]
 
 
 def _flat(tensor: Tensor) -> Tensor:
@@ -61,7 +125,13 @@ def norm(tensors: Sequence[Tensor]) -> float:
     return math.sqrt(host(squared_norm(tensors))[0])
 
 
-def unit_rejection(tensors: Sequence[Tensor], axis: Sequence[Tensor], *, together: bool = True) -> list[Tensor]:
+def unit_rejection(
+    tensors: Sequence[Tensor],
+    axis: Sequence[Tensor],
+    *,
+    together: bool = True,
+    copy: Callable[[Sequence[Tensor]], list[Tensor]] | None = None,
+) -> list[Tensor] | None:
     r"""The direction of the part of a vector :math:`v` that is orthogonal to ``axis`` :math:`h`.
 
     .. math::
@@ -74,16 +144,25 @@ def unit_rejection(tensors: Sequence[Tensor], axis: Sequence[Tensor], *, togethe
         tensors: the entries of the vector.
         axis: those of the axis, aligned with ``tensors``.
         together: whether all tensors form one vector, or each one of its own.
+        copy: makes the copies that become the result; default: new memory.
+
+    Returns:
+        Tensors aligned with ``tensors``, or ``None`` if an entry of either argument is not finite.
     """
     if not tensors:
         return []
-    inner, axis_square, square = _totals([dots(tensors, axis), dots(axis, axis), dots(tensors, tensors)], together)
+    totals = _totals([dots(tensors, axis), squares(axis), squares(tensors)], together)
+    if not all(map(math.isfinite, itertools.chain.from_iterable(totals))):
+        return None
+    inner, axis_square, square = totals
     shares = [-i / a if a > 0 else 0.0 for i, a in zip(inner, axis_square, strict=True)]
-    parts = list(torch._foreach_add(list(tensors), torch._foreach_mul(list(axis), shares)))
-    (left,) = _totals([norms(parts).square()], together)
+    parts = [tensor.clone() for tensor in tensors] if copy is None else copy(tensors)
+    parts = [plus_(part, h, share) for part, h, share in zip(parts, axis, shares, strict=True)]
+    (left,) = _totals([squares(parts)], together)
     noise = max(torch.finfo(tensor.dtype).eps for tensor in tensors) ** 1.5
     scales = [0.0 if rest <= noise * whole else rest**-0.5 for rest, whole in zip(left, square, strict=True)]
-    torch._foreach_mul_(parts, scales)
+    for part, scale in zip(parts, scales, strict=True):
+        part.mul_(scale)
     return parts
 
 

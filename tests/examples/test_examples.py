@@ -41,7 +41,8 @@ def table(text: str) -> dict[str, tuple[float, float]]:
     """The rows ``name  mean +- interval %``."""
     row = re.compile(r"^(.+?) +(-?\d+\.\d) \+- (\d+\.\d) %$")
     found = [row.match(line) for line in text.splitlines()]
-    assert text and all(found), f"expected rows of the form 'name mean +- interval %', found {text!r}"
+    assert text
+    assert all(found), f"expected rows of the form 'name mean +- interval %', found {text!r}"
     return {match[1]: (float(match[2]), float(match[3])) for match in found if match}
 
 

@@ -12,7 +12,7 @@ from tests.fewshot.toy import toy_dataset
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Tensors this small gain nothing from threads, and on a busy machine waiting for one takes a hundred times longer."""
+    """Tensors this small gain nothing from threads, and on a busy machine it takes long to wait for one."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

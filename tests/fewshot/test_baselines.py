@@ -97,16 +97,19 @@ def test_embedding_is_two_hops_of_the_gcn_matrix() -> None:
 
 
 def test_coauthor_cs_is_above_ninety_percent() -> None:
-    """Published for this baseline: 94.8 +- .5 in 5-way 3-shot with splits of 5, 5 and 5 classes."""
+    """5-way 3-shot, splits of 5, 5 and 5 classes: over many splits about 94 %, and 89 % without the graph."""
     root = os.environ.get("GSAM_DATA")
     if not root or not os.path.isfile(f"{root}/Coauthor/CS/raw/ms_academic_cs.npz"):
         pytest.skip("set GSAM_DATA to a folder with Coauthor/CS/raw/ms_academic_cs.npz")
     data = load("coauthor-cs")
-    embedding = baseline_embedding(data)
-    found = []
-    for seed in range(4):
-        classes = ClassSplit.random(data.num_classes, (5, 5, 5), seed).test
-        sampler = EpisodeSampler(data.labels, classes, n_way=5, k_shot=3, m_query=10, seed=seed)
-        found.append(accuracy(SGCPrototype(embedding).logits, sampler.take(40)))
-    assert min(found) > 90
-    assert 93 < sum(found) / len(found) < 98
+    means = {}
+    for hops in (0, 2):
+        embedding = baseline_embedding(data, hops=hops)
+        found = []
+        for seed in range(8):
+            classes = ClassSplit.random(data.num_classes, (5, 5, 5), seed).test
+            sampler = EpisodeSampler(data.labels, classes, n_way=5, k_shot=3, m_query=10, seed=seed)
+            found.append(accuracy(SGCPrototype(embedding).logits, sampler.take(30)))
+        means[hops] = sum(found) / len(found)
+    assert 92 < means[2] < 97
+    assert 85 < means[0] < means[2] - 2

@@ -116,7 +116,9 @@ def test_class_split_by_name_and_file(data: NodeDataset, tmp_path: Path) -> None
         class_split(FewShotConfig("toy", split=str(path)), data, 3)
 
 
-@pytest.mark.parametrize("text", ["3,3", "3,3,3,3", "a,b,c", "", "3;3;3", "-3,3,3", "3.0,3,3", "²,3,3", "publishd", "4,4,4"])
+@pytest.mark.parametrize(
+    "text", ["3,3", "3,3,3,3", "a,b,c", "", "3;3;3", "-3,3,3", "3.0,3,3", "²,3,3", "publishd", "4,4,4"]
+)
 def test_class_split_that_is_none(data: NodeDataset, text: str) -> None:
     with pytest.raises(SplitError, match="expected"):
         class_split(FewShotConfig("toy", split=text), data, 0)

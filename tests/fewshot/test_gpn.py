@@ -40,7 +40,9 @@ def test_degree_decides_the_weight() -> None:
         assert ((weights[:, 0] > 0.5) == (bias > 0)).all()
         centres = (weights[..., None] * embedding[:4].view(2, 2, 5)).sum(1)
         expected = -((embedding[4:, None] - centres[None]) ** 2).sum(2)
-        torch.testing.assert_close(method.logits(inputs).log_softmax(1), expected.log_softmax(1), rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(
+            method.logits(inputs).log_softmax(1), expected.log_softmax(1), rtol=1e-10, atol=1e-10
+        )
 
 
 def test_adjacency_is_the_random_walk() -> None:

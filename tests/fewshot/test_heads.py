@@ -38,7 +38,7 @@ def test_centrality_weights_by_hand() -> None:
 
 def test_squared_distances_up_to_the_query() -> None:
     queries, centres = torch.randn(7, 5, dtype=torch.float64), torch.randn(3, 5, dtype=torch.float64)
-    expected = -torch.cdist(queries, centres, compute_mode="donot_use_mm_for_euclid_dist") ** 2
+    expected = -(torch.cdist(queries, centres, compute_mode="donot_use_mm_for_euclid_dist") ** 2)
     found = squared_distance_logits(queries, centres)
     torch.testing.assert_close(found - queries.square().sum(1, keepdim=True), expected, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(found.log_softmax(1), expected.log_softmax(1), rtol=1e-12, atol=1e-12)

@@ -58,11 +58,11 @@ def test_results_have_what_the_contract_promises(data: NodeDataset) -> None:
     found = records(CONFIG, data)
     results = FewShotRun(CONFIG, data).results(found)
     assert json.loads(json.dumps(results, allow_nan=False)) == results
-    promised = (
-        "dataset method optimizer setting hyperparameters accuracy_mean accuracy_ci95 seconds_per_200_episodes "
-        "baseline per_seed environment"
-    ).split()
-    assert set(promised) <= results.keys()
+    promised = {
+        *("dataset", "method", "optimizer", "setting", "hyperparameters", "accuracy_mean", "accuracy_ci95"),
+        *("seconds_per_200_episodes", "baseline", "per_seed", "environment"),
+    }
+    assert promised <= results.keys()
     assert (results["dataset"], results["method"], results["optimizer"]) == ("toy", "gpn", "sam")
     assert results["setting"] == {"ways": 3, "shots": 2, "queries": 4, "split": "3,3,3"}
     assert results["hyperparameters"] == CONFIG.hyperparameters
@@ -112,9 +112,7 @@ def test_every_method_and_optimizer_has_the_same_test_episodes(data: NodeDataset
     monkeypatch.setattr(
         run_module, "accuracy", lambda score, tasks: seen.append(nodes(tasks)) or real_accuracy(score, tasks)
     )
-    monkeypatch.setattr(
-        run_module, "evaluate", lambda *args: seen.append(nodes(args[-1])) or real_evaluate(*args)
-    )
+    monkeypatch.setattr(run_module, "evaluate", lambda *args: seen.append(nodes(args[-1])) or real_evaluate(*args))
     baselines = []
     for method, optimizer in (("gpn", "adam"), ("gpn", "fgsam+"), ("proto-net", "sam"), ("linear-probe", "adam")):
         config = replace(CONFIG, method=method, optimizer=optimizer, episodes=2)

@@ -117,7 +117,7 @@ def test_file_that_is_no_text_or_not_there(tmp_path: Path) -> None:
         ClassSplit.from_file(path)
     with pytest.raises(SplitError, match=r"absent\.json, found FileNotFoundError"):
         ClassSplit.from_file(tmp_path / "absent.json")
-    with pytest.raises(SplitError, match="IsADirectoryError|PermissionError"):
+    with pytest.raises(SplitError, match=r"IsADirectoryError|PermissionError"):
         ClassSplit.from_file(tmp_path)
 
 

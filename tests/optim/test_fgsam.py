@@ -126,12 +126,13 @@ def test_lam_zero_ignores_a_gradient_of_the_first_pass_only() -> None:
     """A parameter that only the GNN uses is not updated at lam = 0, as in SAM; with lam > 0 it is, by lam * g."""
     for lam in (0.0, 0.5):
         w, only = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
-        opt = FGSAM([w, only], torch.optim.SGD, lr=1.0, lam=lam, rho=0.1)
+        opt = FGSAM([w, only], torch.optim.SGD, lr=1.0, lam=lam, rho=0.1, weight_decay=0.25)
         (w.sum() + (3 * only).sum()).backward()
         with opt.perturbed():
             w.sum().backward()
         opt.descend()
-        assert only.tolist() == [1 - 3 * lam] * 2
+        assert (only.grad is None) == (lam == 0)
+        assert only.tolist() == [1.0 if lam == 0 else 1 - 3 * lam - 0.25] * 2
 
 
 def test_one_closure_is_not_enough() -> None:

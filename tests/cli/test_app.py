@@ -1,0 +1,64 @@
+"""The command itself: help, version, speed of the answer, and how errors come out."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+import gsam as package
+from gsam.cli import app as module
+
+
+def test_help_answers_fast_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['gsam', '--help']\n"
+        "from gsam.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'torch', 'numpy', 'scipy', 'sklearn', 'matplotlib', 'torch_geometric'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+        seconds.append(time.perf_counter() - started)
+    assert "fewshot" in done.stdout
+    assert min(seconds) < 1.0  # 0.1 s on a quiet machine; 0.5 s promised
+
+
+@pytest.mark.parametrize("group", [(), ("fewshot",), ("fewshot", "run"), ("datasets",), ("demo",)])
+def test_every_command_has_help(gsam, group: tuple[str, ...]) -> None:
+    done = gsam(*group, "--help")
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+
+
+def test_version(gsam) -> None:
+    assert gsam("--version").stdout.strip() == package.__version__
+
+
+def test_errors_of_ours_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(**_: object) -> None:
+        raise AssertionError("a bug")
+
+    monkeypatch.setattr(module, "app", broken)
+    with pytest.raises(AssertionError, match="a bug"):
+        module.main([])
+
+
+def test_interrupt_says_how_to_continue(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "app", interrupted)
+    with pytest.raises(SystemExit) as end:
+        module.main([])
+    assert end.value.code == 130
+    assert "--resume" in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback(gsam) -> None:
+    done = gsam("datasets", "info", "nope", GSAM_DEBUG="1")
+    assert "Traceback" in done.stderr

@@ -1,0 +1,39 @@
+import pytest
+import torch
+
+from gsam.cli.common import choose_device, integers, use_threads
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("0", (0,)), ("0,2, 5", (0, 2, 5)), ("0-3", (0, 1, 2, 3)), ("1,4-5", (1, 4, 5))]
+)
+def test_integers(text: str, expected: tuple[int, ...]) -> None:
+    assert integers(text, "--seeds") == expected
+
+
+@pytest.mark.parametrize("text", ["", "a", "1,,2", "-1", "1.5", "1-"])
+def test_integers_refuses_anything_else(text: str) -> None:
+    with pytest.raises(ValueError, match="--seeds such as"):
+        integers(text, "--seeds")
+
+
+def test_choose_device() -> None:
+    available = torch.cuda.is_available()
+    assert choose_device("auto") == ("cuda" if available else "cpu")
+    assert choose_device("cpu") == "cpu"
+    with pytest.raises(ValueError, match="auto, cpu or cuda"):
+        choose_device("gpu")
+    if not available:
+        with pytest.raises(ValueError, match="found none"):
+            choose_device("cuda")
+
+
+def test_use_threads() -> None:
+    before = torch.get_num_threads()
+    try:
+        use_threads(2)
+        assert torch.get_num_threads() == 2
+        with pytest.raises(ValueError, match="threads >= 1"):
+            use_threads(0)
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,70 @@
+"""The reference is complete: what a room exports is on its page, and every file a page names exists."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+ROOMS = ("optim", "nn", "graphs", "fewshot", "datasets", "report")
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_exported_name_is_documented(room: str) -> None:
+    listed = re.findall(r"^\.\. auto(?:class|function|exception|data):: (\S+)$", _page(room), re.MULTILINE)
+    missing = set(importlib.import_module(f"gsam.{room}").__all__) - {name.rpartition(".")[2] for name in listed}
+    assert not missing, f"expected these names of gsam.{room} in docs/reference/{room}.rst: {sorted(missing)}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_documented_name_exists(room: str) -> None:
+    current = f"gsam.{room}"
+    for kind, name in re.findall(r"^\.\. (currentmodule|automodule|auto\w+):: (\S+)$", _page(room), re.MULTILINE):
+        if kind in ("currentmodule", "automodule"):
+            current = name
+            importlib.import_module(name)
+            continue
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(module or current), attribute), f"{name} in {room}.rst"
+
+
+def test_every_room_has_a_page() -> None:
+    import gsam
+
+    assert set(ROOMS) | {"cli"} == set(gsam.__all__) - {"__version__"}  # the commands have docs/commands.md
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_relative_links_lead_to_files(page: str) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / page).read_text())
+    assert links
+    assert not [link for link in links if not (ROOT / link).exists()]
+
+
+def test_every_recipe_is_in_the_readme() -> None:
+    from gsam.optim.recipes import RECIPES
+
+    text = (ROOT / "README.md").read_text()
+    assert not [name for name in RECIPES if f"`{name}`" not in text]
+
+
+def test_every_dataset_is_in_the_page_on_data() -> None:
+    from gsam.datasets import list_datasets
+
+    text = (DOCS / "data.md").read_text()
+    assert not [entry.name for entry in list_datasets() if f"`{entry.name}`" not in text]
+
+
+def test_every_benchmark_is_described() -> None:
+    text = (ROOT / "benchmarks" / "README.md").read_text()
+    scripts = [path.name for path in (ROOT / "benchmarks").glob("bench_*.py")]
+    assert scripts
+    assert not [name for name in scripts if f"`{name}`" not in text]
+
+
+def _page(room: str) -> str:
+    return (DOCS / "reference" / f"{room}.rst").read_text()

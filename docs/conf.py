@@ -83,7 +83,7 @@ def write_math(translator: Any, node: Any) -> None:
     """A formula as MathML; what it cannot say fails the build."""
     block = isinstance(node, nodes.math_block)
     mathml = tex2mathml(node.astext(), as_block=block)
-    translator.body.append(f'<div class="formula">{mathml}</div>' if block else mathml)
+    translator.body.append(f'<div style="padding: 0.5em 0">{mathml}</div>' if block else mathml)
     raise nodes.SkipNode
 
 

@@ -135,7 +135,8 @@ class FGSAMPlus(SharpnessAware):
     def _combine(self, ascent_gradient: dict[Tensor, Tensor]) -> None:
         peer, paper = self._peer_gradient, self.variant == "paper"
         if peer is not None and paper:
-            self._remember({"topology": ascent_gradient, "flatness": self._gradients()}, peer)
+            # the flatness part first: only s can be bad by now, and then the old parts must stay as they are
+            self._remember({"flatness": self._gradients(), "topology": ascent_gradient}, peer)
         for group in self.param_groups:
             mix_gradients(group["params"], ascent_gradient, *shares(group["lam"], self.variant))
         if peer is not None and not paper:

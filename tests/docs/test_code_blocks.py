@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from gsam.nn import peer_registry
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -27,6 +29,7 @@ def run(page: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Run a page's blocks as one module (PyG looks up the module of a layer) and return its names."""
     module = ModuleType(f"page_{page.stem}")
     monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(peer_registry, "_RULES", dict(peer_registry._RULES))  # a page may register a peer
     torch.manual_seed(0)
     for line, text in blocks(page):
         exec(compile("\n" * line + text, str(page), "exec"), module.__dict__)

@@ -176,13 +176,15 @@ def test_shares() -> None:
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks")
 def test_mixing_sparse_and_dense() -> None:
     """One pass may give a sparse gradient of a table and the other a dense one, in either order."""
-    rows = torch.sparse_coo_tensor([[1, 1]], [[1.0], [2.0]], (3, 1))
-    dense = torch.ones(3, 1)
+
+    def gradient(sparse: bool) -> Tensor:
+        return torch.sparse_coo_tensor([[1, 1]], [[1.0], [2.0]], (3, 1)) if sparse else torch.ones(3, 1)
+
     expected = {(True, False): [1, 7, 1], (False, True): [2, 5, 2], (True, True): [0, 9, 0], (False, False): [3, 3, 3]}
     for (first, second), values in expected.items():
         p = nn.Parameter(torch.zeros(3, 1))
-        p.grad = (rows if second else dense).clone()
-        mix_gradients([p], {p: rows if first else dense}, 2.0, 1.0)
+        p.grad = gradient(second)
+        mix_gradients([p], {p: gradient(first)}, 2.0, 1.0)
         assert (p.grad.to_dense() if p.grad.is_sparse else p.grad).flatten().tolist() == values
 
 

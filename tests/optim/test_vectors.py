@@ -5,7 +5,19 @@ import math
 import pytest
 import torch
 
-from gsam.optim.vectors import dots, host, norm, norms, squared_norm, unit_rejection, values
+from gsam.optim.vectors import (
+    dots,
+    host,
+    norm,
+    norms,
+    plus_,
+    scaled,
+    squared_norm,
+    squares,
+    unit_rejection,
+    values,
+    weighted_sum_,
+)
 from tests.optim.problems import flat
 
 SHAPES = [(3, 2), (4,), (), (0, 3)]
@@ -109,10 +121,63 @@ def test_zero_axis_and_zero_vector() -> None:
     assert not flat(unit_rejection(zero, v)).any()
 
 
-def test_nan_is_not_hidden() -> None:
-    v, h = draw(0), draw(1)
-    v[0][0, 0] = math.nan
-    assert flat(unit_rejection(v, h)).isnan().any()
-    v, h = draw(0), draw(1)
-    h[0][0, 0] = math.nan
-    assert flat(unit_rejection(v, h)).isnan().any()
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("where", [0, 1])
+def test_no_direction_from_bad_numbers(bad: float, where: int) -> None:
+    arguments = draw(0), draw(1)
+    arguments[where][0][0, 0] = bad
+    assert unit_rejection(*arguments) is None
+
+
+ROWS: dict[str, tuple[list[int], list[float]] | None] = {
+    "some": ([3, 1, 3], [1.0, 2.0, 4.0]),
+    "same": ([1, 3], [7.0, -1.0]),
+    "others": ([0, 4], [1.0, 2.0]),
+    "none": ([], []),
+    "dense": None,
+}
+
+
+def table(name: str) -> torch.Tensor:
+    """A 5 x 2 gradient, row-sparse (uncoalesced, some) or dense."""
+    found = ROWS[name]
+    if found is None:
+        return torch.arange(10.0, dtype=torch.float64).view(5, 2)
+    rows, entries = found
+    values_ = torch.tensor(entries, dtype=torch.float64).view(-1, 1) * torch.tensor([1.0, -2.0], dtype=torch.float64)
+    return torch.sparse_coo_tensor(torch.tensor([rows], dtype=torch.long).view(1, -1), values_, (5, 2))
+
+
+def dense(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.to_dense() if tensor.is_sparse else tensor
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+@pytest.mark.parametrize("left", ROWS)
+@pytest.mark.parametrize("right", ROWS)
+def test_row_sparse_algebra_against_dense(left: str, right: str) -> None:
+    a, b = dense(table(left)), dense(table(right))
+    torch.testing.assert_close(dots([table(left)], [table(right)]), (a * b).sum().view(1))
+    torch.testing.assert_close(dense(plus_(table(left), table(right), -0.5)), a - 0.5 * b)
+    torch.testing.assert_close(dense(weighted_sum_([(table(left), 2.0), (table(right), 3.0)])), 2 * a + 3 * b)
+    torch.testing.assert_close(dense(scaled(table(left), 3.0)), 3 * a)
+    torch.testing.assert_close(squares([table(left)]), a.square().sum().view(1))
+    (found,) = unit_rejection([table(left)], [table(right)])
+    rest = a - ((a * b).sum() / b.square().sum() * b if b.any() else 0)
+    length = rest.norm() if rest.norm() > 1e-9 * a.norm() else torch.tensor(math.inf)
+    torch.testing.assert_close(dense(found), rest / length)
+
+
+def test_weighted_sum_leaves_out_what_has_no_weight() -> None:
+    """An infinite gradient of weight zero must not become NaN; without a term there is no gradient."""
+    bad, good = torch.tensor([math.inf]), torch.tensor([3.0])
+    assert weighted_sum_([(bad, 0.0), (good, 2.0)]).tolist() == [6.0]
+    assert weighted_sum_([(bad, 0.0)]) is None
+    assert weighted_sum_([]) is None
+
+
+def test_weighted_sum_uses_the_first_dense_memory() -> None:
+    first, second = torch.ones(2), torch.ones(2)
+    assert weighted_sum_([(first, 2.0), (second, 3.0)]) is first
+    assert first.tolist() == [5.0, 5.0]
+    assert second.tolist() == [1.0, 1.0]

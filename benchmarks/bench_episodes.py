@@ -84,7 +84,7 @@ def measure(rounds: int, plain_size: int, fast_size: int) -> dict[str, Any]:
     gaps = {name: largest_loss_gap(run, dataset, episodes[:20], name) for name in ("adam", "sam")}
     torch.manual_seed(0)
     steps = {name: fast_step(run, GPN(dataset.num_features), name) for name in OPTIMIZERS}
-    steps["fgsam+ k=5"] = fast_step(run, GPN(dataset.num_features), "fgsam+", k=5)
+    steps["fgsam+ k=2"] = fast_step(run, GPN(dataset.num_features), "fgsam+", k=2)
     tasks = {name: timed(step, episodes, fast_size) for name, step in steps.items()}
     plain = {f"plain {name}": plain_step(PlainGPN(dataset), name) for name in ("adam", "sam")}
     tasks |= {name: timed(step, episodes, plain_size) for name, step in plain.items()}

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+MARKER = ".gsam"  # in every folder that was claimed, so that --force never empties a folder of something else
+
 
 class OutputError(ValueError):
     """An output folder that cannot be used."""
@@ -55,6 +57,8 @@ def claim_folder(path: str | Path, *, force: bool = False, resume: bool = False)
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"expected a folder for the output, found a file at {folder}; choose another --out")
+    if force and resume:
+        raise OutputError("expected one of --force, which starts over, and --resume, which continues; found both")
     if folder.is_dir() and any(folder.iterdir()) and not resume:
         if not force:
             raise OutputError(
@@ -63,6 +67,7 @@ def claim_folder(path: str | Path, *, force: bool = False, resume: bool = False)
         _empty(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARKER).touch()
     except OSError as error:
         raise OutputError(f"expected a folder that can be made, found {error}; choose another --out") from error
     return folder
@@ -76,6 +81,3 @@ def _empty(folder: Path) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink()
-
-
-MARKER = "config.json"  # every run writes it first, so --force never empties a folder of something else

@@ -52,7 +52,7 @@ class EpisodeGCN(nn.Module):
     def forward(self, inputs: EpisodeInputs, *, peer: bool = False) -> Tensor:
         """Embed the episode's nodes: ``[branches, S, out_features]``."""
         rows = inputs.features if peer else inputs.propagated
-        hidden = F.relu(rows.matmul(self.weight1, sparse_grad=peer) + self.bias1)
+        hidden = F.relu(rows @ self.weight1 + self.bias1)
         hidden = F.dropout(hidden, self.dropout, self.training)
         if not peer:
             hidden = inputs.block.aggregate(hidden)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from zipfile import BadZipFile
 from zlib import error as ZlibError
@@ -41,20 +42,24 @@ class Episode:
     @property
     def targets(self) -> Tensor:
         """Position of each query's class within the episode: ``[n_way * m_query]``."""
-        n_way, m_query = self.query.shape
-        return torch.arange(n_way, device=self.query.device).repeat_interleave(m_query)
+        return _positions(*self.query.shape).to(self.query.device)
 
     @property
     def support_targets(self) -> Tensor:
         """Position of each support's class within the episode: ``[n_way * k_shot]``."""
-        n_way, k_shot = self.support.shape
-        return torch.arange(n_way, device=self.support.device).repeat_interleave(k_shot)
+        return _positions(*self.support.shape).to(self.support.device)
 
     def split(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Split rows that follow :attr:`nodes` into supports ``[n_way, k_shot, ...]`` and queries ``[Q, ...]``."""
         n_way, k_shot = self.support.shape
         support, query = rows.split([n_way * k_shot, self.query.numel()])
         return support.view(n_way, k_shot, *rows.shape[1:]), query
+
+
+@lru_cache(maxsize=64)
+def _positions(n_way: int, count: int) -> Tensor:
+    """Shared by all episodes of a size, which never change it."""
+    return torch.arange(n_way).repeat_interleave(count)
 
 
 class EpisodeSampler:

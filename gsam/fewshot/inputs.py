@@ -62,6 +62,11 @@ class PreparedGraph:
         )
 
     @cached_property
+    def log_degree(self) -> Tensor:
+        """Logarithm of the degree, clamped at degree 1: ``[N]``, in the dtype of the features."""
+        return self.degree.clamp(min=1).to(self.features.value.dtype).log()
+
+    @cached_property
     def raw_adjacency(self) -> Adjacency:
         """The edges as the data set has them, for models that normalise by themselves."""
         data = self.dataset
@@ -113,8 +118,7 @@ class EpisodeInputs:
     @cached_property
     def support_log_degree(self) -> Tensor:
         """Logarithm of the degree of the supports, clamped at degree 1: ``[n_way, k_shot]``."""
-        degree = self.graph.degree[self.episode.support.to(self.graph.degree.device)]
-        return degree.clamp(min=1).to(self.graph.features.value.dtype).log()
+        return self.graph.log_degree[self.episode.support.to(self.graph.degree.device)]
 
     def subgraph(self, hops: int) -> Subgraph:
         """The neighbourhood on which an unmodified PyG model gives the full-graph result for :attr:`nodes`."""

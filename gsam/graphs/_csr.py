@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 _INT32_MAX = 2**31 - 1
+_SMALL = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +57,6 @@ class CSR:
             return from_parts(columns.indptr, columns.indices, columns.data, (self.shape[1], self.shape[0]))
         return self._transposed_by_torch()
 
-    @cached_property
-    def touched(self) -> tuple[Tensor, CSR]:
-        """The columns that have entries ``[R]`` int64, and the ``[R, M]`` transpose of just those; kept."""
-        whole = self.transposed
-        columns = whole.rowptr.diff().nonzero().squeeze(1)
-        rowptr = torch.cat([whole.rowptr[columns], whole.rowptr[-1:]])  # the rows in between are empty
-        return columns, CSR(rowptr, whole.col, whole.value, (columns.numel(), self.shape[0]))
-
     def _transposed_by_torch(self) -> CSR:
         col, order = torch.sort(self.col, stable=True)
         edges = torch.arange(self.shape[1] + 1, device=col.device, dtype=col.dtype)
@@ -82,6 +75,10 @@ class CSR:
         """The ``[B, K]`` matrix of the rows ``index`` ``[B]`` (from :func:`as_index`), in that order."""
         if self.value.device.type != "cpu":
             return self._gather_by_torch(index)
+        if index.numel() * self.value.numel() < _SMALL * self.shape[0]:  # expected entries: numpy starts up faster
+            rowptr, place = self._places_by_numpy(index)
+            shape = (index.numel(), self.shape[1])
+            return CSR(rowptr, take(self.col, place), take(self.value, place), shape)
         rows = self.view[index.numpy()]
         gathered = from_parts(rows.indptr, rows.indices, rows.data, (index.numel(), self.shape[1]))
         vars(gathered)["view"] = rows
@@ -118,12 +115,9 @@ class CSR:
         place += np.arange(place.size, dtype=place.dtype)
         return torch.from_numpy(rowptr), torch.from_numpy(place)
 
-    def matmul(self, dense: Tensor, *, sparse_grad: bool = False) -> Tensor:
-        """``A @ dense``: ``[K, H]`` to ``[M, H]``, differentiable in ``dense`` (to any order, and in forward mode).
-
-        With ``sparse_grad`` the gradient of ``dense`` is a row-sparse tensor that holds the touched rows only.
-        """
-        return _Product.apply(self, dense, sparse_grad)
+    def matmul(self, dense: Tensor) -> Tensor:
+        """``A @ dense``: ``[K, H]`` to ``[M, H]``, differentiable in ``dense`` (to any order, and in forward mode)."""
+        return _Product.apply(self, dense)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> CSR:
         """The same matrix on another device or with values of another dtype."""
@@ -190,23 +184,17 @@ class _Product(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, matrix: CSR, dense: Tensor, sparse_grad: bool) -> Tensor:
-        ctx.matrix, ctx.sparse_grad = matrix, sparse_grad
+    def forward(ctx: Any, matrix: CSR, dense: Tensor) -> Tensor:
+        ctx.matrix = matrix
         return _bag(matrix, dense)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
+        transposed = ctx.matrix.transposed
         if grad.requires_grad:
-            return None, _Product.apply(ctx.matrix.transposed, grad, False), None
-        if not ctx.sparse_grad:
-            return None, _bag(ctx.matrix.transposed, grad), None
-        columns, transposed = ctx.matrix.touched
-        size = (ctx.matrix.shape[1], grad.shape[1])
-        found = torch.sparse_coo_tensor(
-            columns.unsqueeze(0), _bag(transposed, grad), size, check_invariants=False, is_coalesced=True
-        )
-        return None, found, None
+            return None, _Product.apply(transposed, grad)
+        return None, _bag(transposed, grad)
 
     @staticmethod
-    def jvp(ctx: Any, _: None, tangent: Tensor, __: None) -> Tensor:
+    def jvp(ctx: Any, _: None, tangent: Tensor) -> Tensor:
         return _bag(ctx.matrix, tangent)

@@ -97,25 +97,17 @@ class SparseRows:
         """
         return SparseRows._wrap(self._csr.gather(as_index(index, self.shape[0], self.device)))
 
-    def matmul(self, weight: Tensor, *, sparse_grad: bool = False) -> Tensor:
+    def matmul(self, weight: Tensor) -> Tensor:
         """``X @ weight``: ``[F, H]`` to ``[N, H]``, computed in the dtype of ``weight`` and differentiable in it.
-
-        Args:
-            weight: ``[F, H]``.
-            sparse_grad: make the gradient of ``weight`` a row-sparse tensor, as ``nn.Embedding(sparse=True)`` does.
-                A few rows touch a few features, so it is small; the optimizers of :mod:`gsam.optim` work on it as it
-                is, while their base and others may need ``p.grad.to_dense()``.
 
         Raises:
             ValueError: if ``weight`` is not ``[F, H]``.
         """
         if weight.dim() != 2 or weight.shape[0] != self.shape[1]:
             raise ValueError(f"expected a weight of shape [{self.shape[1]}, H], found {list(weight.shape)}")
-        return self._csr.matmul(weight, sparse_grad=sparse_grad)
+        return self._csr.matmul(weight)
 
-    def __matmul__(self, weight: Tensor) -> Tensor:
-        """:meth:`matmul` with a dense gradient."""
-        return self.matmul(weight)
+    __matmul__ = matmul
 
     def l1_normalized_rows(self) -> SparseRows:
         """Each row divided by the sum of its absolute values; rows of zeros stay as they are."""

@@ -76,7 +76,7 @@ RECIPES: Mapping[str, Recipe] = {
         Recipe("sam", "graph", wrapper=SAM, options={"rho": 0.05}),
         Recipe("asam", "graph", wrapper=ASAM, options={"rho": 0.5}),
         Recipe("fgsam", "both", wrapper=FGSAM, options={"rho": 0.05, "lam": 1.0}),
-        Recipe("fgsam+", "both", wrapper=FGSAMPlus, options={"rho": 0.1, "lam": 1.0, "alpha": 0.7, "k": 2}),
+        Recipe("fgsam+", "both", wrapper=FGSAMPlus, options={"rho": 0.1, "lam": 1.0, "alpha": 0.7, "k": 5}),
         Recipe("peer-mlp", "peer"),
         Recipe("peer-mlp-sam", "peer", wrapper=SAM, options={"rho": 0.05}),
     )

@@ -24,6 +24,10 @@ def norms(tensors: Sequence[Tensor]) -> Tensor:
     """
     if not tensors:
         return torch.zeros(0, dtype=torch.float64)
+    if (
+        tensors[0].device.type == "cpu"
+    ):  # a dot product with itself takes half as long, and there are no kernels to save
+        return dots(tensors, tensors).sqrt()
     low = [tensor.dtype in _LOW for tensor in tensors]
     if all(low) or not any(low):
         found = list(torch._foreach_norm(list(tensors), 2, dtype=torch.float32 if low[0] else None))
@@ -86,7 +90,10 @@ def dots(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
     if not left:
         return torch.zeros(0, dtype=torch.float64)
     pairs = [_common(a, b) for a, b in zip(left, right, strict=True)]
-    return torch.stack([torch.dot(_flat(a), _flat(b)).to(left[0].device, torch.float64) for a, b in pairs])
+    found = [torch.dot(_flat(a), _flat(b)) for a, b in pairs]
+    if len({(scalar.dtype, scalar.device) for scalar in found}) == 1:
+        return torch.stack(found).double()
+    return torch.stack([scalar.to(found[0].device, torch.float64) for scalar in found])
 
 
 def _common(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:

@@ -116,10 +116,10 @@ CASES = [
 
 
 def gradients(loss: Tensor, method: FewShotMethod) -> list[Tensor]:
-    """Zero where a parameter plays no part."""
+    """Dense, and zero where a parameter plays no part."""
     params = list(method.parameters())
     found = torch.autograd.grad(loss, params, allow_unused=True)
-    return [torch.zeros_like(p) if g is None else g for p, g in zip(params, found, strict=True)]
+    return [torch.zeros_like(p) if g is None else g.to_dense() for p, g in zip(params, found, strict=True)]
 
 
 def assert_close(found: Tensor, expected: Tensor, tolerance: float) -> None:

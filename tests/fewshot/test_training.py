@@ -103,10 +103,11 @@ def test_validation_is_the_real_one(graph: PreparedGraph) -> None:
     assert evaluate(method, graph, validation) == history.val_accuracy[history.best] == max(history.val_accuracy)
 
 
-def test_losses_by_hand(graph: PreparedGraph) -> None:
+def test_losses_by_hand(graph: PreparedGraph, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plain Adam loop over the same episodes gives the same losses and the same weights, bit for bit."""
     method, twin = gpn(dropout=0.0), gpn(dropout=0.0)
-    history = run(graph, method, episodes=5, validate_every=5)
+    monkeypatch.setattr(training, "evaluate", Script([50, 60]))
+    history = run(graph, method, episodes=5, validate_every=3)
     optimizer = torch.optim.Adam(twin.parameters(), lr=0.01, weight_decay=5e-4, fused=True)
     losses = []
     for episode in sampler(graph).take(5):
@@ -117,7 +118,7 @@ def test_losses_by_hand(graph: PreparedGraph) -> None:
         optimizer.step()
         losses.append(loss.item())
     assert same_weights(method.state_dict(), twin.state_dict())
-    assert history.loss == [pytest.approx(sum(losses) / 5)]
+    assert history.loss == pytest.approx([sum(losses[:3]) / 3, sum(losses[3:]) / 2])
 
 
 def test_looking_does_not_change_the_training(graph: PreparedGraph, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,6 +230,7 @@ def test_time_is_that_of_training_alone(graph: PreparedGraph, monkeypatch: pytes
     monkeypatch.setattr(training, "evaluate", taking(1000, training.evaluate))
     monkeypatch.setattr(EpisodeSampler, "episode", taking(10, EpisodeSampler.episode))
     monkeypatch.setattr(PreparedGraph, "inputs", taking(0.25, PreparedGraph.inputs))
+    monkeypatch.setattr(training, "_wait_for", lambda device: {"cpu": 0.5}[device.type])  # a device that lags behind
     method, recipe = gpn(), RECIPES["adam"]
     validation = sampler(graph, (4, 5, 6)).take(2)
     history = meta_train(
@@ -242,7 +244,16 @@ def test_time_is_that_of_training_alone(graph: PreparedGraph, monkeypatch: pytes
         on_validation=taking(5000, lambda _: None),
     )
     assert history.episode == [3, 6, 7]
-    assert history.seconds == [3 * 1.25, 6 * 1.25, 7 * 1.25]
+    assert history.seconds == [3 * 1.25 + 0.5, 6 * 1.25 + 1.0, 7 * 1.25 + 1.5]
+
+
+def test_waiting_is_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    assert 0 <= training._wait_for(torch.device("cpu")) < 1
+    assert not waited
+    training._wait_for(torch.device("cuda", 1))
+    assert waited == [torch.device("cuda", 1)]
 
 
 class Spoilt(GPN):
@@ -293,6 +304,19 @@ def test_progress_is_told(graph: PreparedGraph) -> None:
         on_validation=lambda history: told.append(history.episode[-1]),
     )
     assert told == [2, 4, 5]
+
+
+@pytest.mark.parametrize(("name", "options"), [("fgsam", {}), ("fgsam+", {"k": 1}), ("fgsam+", {"k": 2, "alpha": 0.0})])
+def test_without_the_gnn_it_is_the_peer_alone(graph: PreparedGraph, name: str, options: dict[str, float]) -> None:
+    """At ``lam = rho = 0`` the base gets the peer's gradient and nothing else, which it must be able to take."""
+    method, twin = gpn(dropout=0.0), gpn(dropout=0.0)
+    optimizer = RECIPES[name].build(method.parameters(), lr=0.01, weight_decay=0.01, lam=0.0, rho=0.0, **options)
+    other = RECIPES["peer-mlp"].build(twin.parameters(), lr=0.01, weight_decay=0.01)
+    for episode in sampler(graph).take(5):
+        train_step(method, graph.inputs(episode), optimizer, RECIPES[name])
+        train_step(twin, graph.inputs(episode), other, RECIPES["peer-mlp"])
+    for one, same in zip(method.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(one, same, rtol=1e-5, atol=1e-6)
 
 
 def test_step_returns_the_loss(graph: PreparedGraph) -> None:

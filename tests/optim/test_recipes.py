@@ -88,6 +88,7 @@ def test_chosen_options_are_used(name: str) -> None:
     assert recipe(name).hyperparameters(**chosen) == chosen
     unchanged = copy.deepcopy(dict(recipe(name).options))
     assert recipe(name).hyperparameters(**dict.fromkeys(chosen)) == unchanged  # None means not chosen
+    assert recipe(name).hyperparameters(rho=0.0)["rho"] == 0.0  # zero is a choice
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -35,6 +35,18 @@ def test_groups_have_their_own_radius() -> None:
     assert shift[size:].norm().item() == pytest.approx(0.7, rel=1e-13)
 
 
+def test_groups_of_equal_shapes_come_back_to_their_own_weights() -> None:
+    first, second = nn.Parameter(torch.full((3,), 1.0)), nn.Parameter(torch.full((3,), 2.0))
+    opt = SAM([{"params": [first]}, {"params": [second]}], torch.optim.SGD, lr=0.0, rho=1.0)
+    for _ in range(2):
+        (first.sum() + second.sum()).backward()
+        with opt.perturbed():
+            (first.sum() + second.sum()).backward()
+        opt.step()
+        assert first.tolist() == [1.0] * 3
+        assert second.tolist() == [2.0] * 3
+
+
 def test_unequal_radii_share_one_norm() -> None:
     problem = Problem()
     first, second = problem.params[:2], problem.params[2:]

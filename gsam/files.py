@@ -59,7 +59,7 @@ def claim_folder(path: str | Path, *, force: bool = False, resume: bool = False)
         raise OutputError(f"expected a folder for the output, found a file at {folder}; choose another --out")
     if force and resume:
         raise OutputError("expected one of --force, which starts over, and --resume, which continues; found both")
-    if folder.is_dir() and any(folder.iterdir()) and not resume:
+    if folder.is_dir() and any(entry.name != MARKER for entry in folder.iterdir()) and not resume:
         if not force:
             raise OutputError(
                 f"expected an empty folder, found files in {folder}; use --force, --resume or another --out"

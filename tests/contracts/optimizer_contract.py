@@ -64,8 +64,8 @@ CASES = [
     Case("asam", ASAM, lambda: {"eta": 0.01}),
     Case("fgsam", FGSAM, peer=True, passes=(("gnn", "peer"),)),
     Case("fgsam-released", FGSAM, lambda: {"variant": "released", "lam": 0.3}, True, (("gnn", "peer"),)),
-    Case("fgsam+", FGSAMPlus, peer=True, passes=_PLUS, by_hand=False),
-    Case("fgsam+-released", FGSAMPlus, lambda: {"variant": "released"}, True, _PLUS, False),
+    Case("fgsam+", FGSAMPlus, lambda: {"k": 2}, peer=True, passes=_PLUS, by_hand=False),
+    Case("fgsam+-released", FGSAMPlus, lambda: {"variant": "released", "k": 2}, True, _PLUS, False),
     Case("fgsam+-k1", FGSAMPlus, lambda: {"k": 1}, True, (("gnn", "peer"),), False),
     Case("fgsam+-k3", FGSAMPlus, lambda: {"k": 3, "lam": 0.5}, True, (*_PLUS, ("peer",)), False),
 ]

@@ -159,7 +159,7 @@ PASSES: dict[str, list[list[bool]]] = {  # peer or not, in the successive steps
     "sam": [[False, False]],
     "asam": [[False, False]],
     "fgsam": [[False, True]],
-    "fgsam+": [[False, True, True], [True]],
+    "fgsam+": [[False, True, True], [True], [True], [True], [True]],
     "peer-mlp": [[True]],
     "peer-mlp-sam": [[True, True]],
 }

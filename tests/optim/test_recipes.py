@@ -32,7 +32,7 @@ DIRECT = {  # the same, written out by hand
     "sam": lambda p: SAM(p, torch.optim.Adam, rho=0.05, lr=0.01, weight_decay=0.1),
     "asam": lambda p: ASAM(p, torch.optim.Adam, rho=0.5, lr=0.01, weight_decay=0.1),
     "fgsam": lambda p: FGSAM(p, torch.optim.Adam, rho=0.05, lam=1.0, lr=0.01, weight_decay=0.1),
-    "fgsam+": lambda p: FGSAMPlus(p, torch.optim.Adam, rho=0.1, lam=1, alpha=0.7, k=2, lr=0.01, weight_decay=0.1),
+    "fgsam+": lambda p: FGSAMPlus(p, torch.optim.Adam, rho=0.1, lam=1, alpha=0.7, k=5, lr=0.01, weight_decay=0.1),
     "peer-mlp": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.1),
     "peer-mlp-sam": lambda p: SAM(p, torch.optim.Adam, rho=0.05, lr=0.01, weight_decay=0.1),
 }

@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="coauthor-cs")
     parser.add_argument("--split", default="5,5,5")
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     dataset = load(options.dataset)

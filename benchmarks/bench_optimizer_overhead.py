@@ -43,7 +43,7 @@ def step_task(rho: float | None, count: int) -> Callable[[], Any]:
 def main() -> None:
     """Measure and save."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=40)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -52,7 +52,7 @@ def main() -> None:
     ratios = {name: seconds[name] / seconds["base"] for name in ("rho=0", "sam")}
     print("milliseconds per step", {name: 100 * s for name, s in seconds.items()}, "ratio to the base", ratios)
     save(
-        "optimizer_overhead",
+        f"optimizer_overhead_{options.threads}_threads",
         {"milliseconds_per_step": {n: 100 * s for n, s in seconds.items()}, "ratio_to_base": ratios},
     )
 

@@ -126,7 +126,8 @@ class SharpnessAware(torch.optim.Optimizer):
         """
         if closure is None:
             return self._end_by_hand(scaler)
-        random_state, climbs = self._random_state(), self._climbs()
+        climbs = self._climbs()
+        random_state = self._random_state() if climbs else None
         loss = self._evaluate(closure, synchronise=not (climbs and self.ascent_scope == "local"))
         if not climbs:
             self._abandoned = False

@@ -103,24 +103,20 @@ def meta_train(
         NonFiniteError: a score is NaN or infinite, or so are all losses since the last validation.
     """
     schedule = schedule or Schedule()
-    history, seconds, losses = History(), 0.0, []
+    history, seconds = History(), 0.0
     best = copy.deepcopy(method.state_dict())
     method.train()
-    for number in range(1, schedule.episodes + 1):
-        episode = sampler.episode(number - 1)
-        started = time.perf_counter()
-        losses.append(train_step(method, graph.inputs(episode), optimizer, recipe))
-        seconds += time.perf_counter() - started
-        if number % schedule.validate_every and number != schedule.episodes:
-            continue
-        seconds += _wait_for(graph.degree.device)
-        _record(history, number, seconds, losses, evaluate(method, graph, validation))
-        losses = []
-        if history.best == len(history.episode) - 1:
+    for start in range(0, schedule.episodes, schedule.validate_every):
+        episodes = sampler.take(min(schedule.validate_every, schedule.episodes - start), start)
+        losses, spent = _train_on(episodes, method, graph, optimizer, recipe)
+        seconds += spent
+        _record(history, start + len(episodes), seconds, losses, evaluate(method, graph, validation))
+        waited = len(history.episode) - 1 - history.best
+        if not waited:
             best = copy.deepcopy(method.state_dict())
         if on_validation is not None:
             on_validation(history)
-        if len(history.episode) - 1 - history.best >= schedule.patience:
+        if waited >= schedule.patience:
             break
     method.load_state_dict(best)
     method.eval()
@@ -128,12 +124,23 @@ def meta_train(
     return history
 
 
-def _wait_for(device: torch.device) -> float:
-    """Let the device finish the steps it was given, and return how long that took."""
+def _train_on(
+    episodes: Sequence[Episode],
+    method: FewShotMethod,
+    graph: PreparedGraph,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+) -> tuple[list[torch.Tensor], float]:
+    """A step on each episode; the losses, and the seconds until the device had finished."""
     started = time.perf_counter()
+    losses = [train_step(method, graph.inputs(episode), optimizer, recipe) for episode in episodes]
+    _wait_for(graph.degree.device)
+    return losses, time.perf_counter() - started
+
+
+def _wait_for(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter() - started
 
 
 def _record(history: History, number: int, seconds: float, losses: list[torch.Tensor], val_accuracy: float) -> None:

@@ -1,0 +1,14 @@
+from gsam.datasets import list_datasets
+
+
+def test_bundled_means_that_nothing_is_downloaded() -> None:
+    assert [entry.name for entry in list_datasets() if entry.bundled] == ["wordnet"]
+
+
+def test_every_entry_says_where_its_files_are() -> None:
+    for entry in list_datasets():
+        assert entry.files
+        assert entry.task in ("few-shot", "nodes")
+        assert entry.source.licence
+        assert entry.bundled or not entry.folder.startswith("/")
+        assert min(entry.sizes) > 0

@@ -1,0 +1,30 @@
+"""What a method inherits; the laws every method must pass are in the contract suite."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from gsam.fewshot import EpisodeInputs, FewShotMethod
+
+
+class Constant(FewShotMethod):
+    """Scores that do not depend on the episode, but on which network is asked."""
+
+    def logits(self, inputs: EpisodeInputs, *, peer: bool = False) -> Tensor:
+        return torch.tensor([[2.0, 0.0], [2.0, 0.0]]) * (0.5 if peer else 1.0)
+
+
+class Inputs:
+    targets = torch.tensor([0, 1])
+
+
+def test_the_loss_is_the_mean_cross_entropy_of_the_network_asked() -> None:
+    for peer, gap in ((False, 2.0), (True, 1.0)):
+        right, wrong = torch.tensor([-gap, gap]).exp().log1p()  # -log softmax of two scores that far apart
+        loss = Constant().loss(Inputs(), peer=peer)  # type: ignore[arg-type]
+        assert torch.allclose(loss, (right + wrong) / 2)
+
+
+def test_a_method_without_logits_cannot_be_made() -> None:
+    with pytest.raises(TypeError, match="logits"):
+        FewShotMethod()  # type: ignore[abstract]

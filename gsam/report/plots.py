@@ -48,7 +48,8 @@ def learning_curves(
     for number, (name, value) in enumerate((lines or {}).items()):
         axes.axhline(value, color="0.35", linestyle=("--", ":", "-.")[number % 3], label=name)
     axes.set(xlabel="training time (s)", ylabel="best validation accuracy so far (%)", title=title)
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    legend = "mean; band: all seeds" if any(len(runs) > 1 for runs in histories.values()) else None
+    axes.legend(title=legend, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     axes.spines[["top", "right"]].set_visible(False)
     with atomic_write(path) as file:
         figure.savefig(file, format="png")

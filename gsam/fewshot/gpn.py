@@ -18,7 +18,8 @@ class GPN(FewShotMethod):
     distances to the prototypes. The adjacency is :math:`D^{-1}(A + I)`.
 
     Where we differ: in the code published with FGSAM the weighted supports are averaged, which divides by ``k_shot``
-    once more and draws the prototypes toward 0; here the weights sum to 1. The degree is clamped at 1.
+    once more and draws the prototypes toward 0; here the weights sum to 1. The degree is clamped at 1. The peer MLP
+    weights its supports by the same degrees.
 
     Args:
         in_features: F.

@@ -23,7 +23,7 @@ class FewShotMethod(nn.Module, ABC):
 
         Args:
             inputs: the episode on its graph.
-            peer: evaluate the weight-sharing MLP, which reads the episode's own features and no graph.
+            peer: evaluate the weight-sharing MLP, which reads the features of the episode's own nodes and no edges.
         """
 
     def loss(self, inputs: EpisodeInputs, *, peer: bool = False) -> Tensor:

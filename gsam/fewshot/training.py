@@ -44,7 +44,7 @@ class History:
     Attributes:
         episode: number of training episodes at each validation.
         seconds: training time so far at each validation: sampling excluded, blocks, passes and steps included.
-        loss: mean of the finite training losses since the last validation.
+        loss: mean of the finite training losses since the last validation; the cheap steps of FGSAM+ give the peer's.
         val_accuracy: in percent, at each validation.
         skipped_steps: steps skipped because a gradient was not finite.
     """

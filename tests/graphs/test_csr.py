@@ -134,3 +134,15 @@ def test_bad_index_raises(index, error):
 def test_index_may_be_empty_or_a_list():
     assert as_index([4, 0], 5, torch.device("cpu")).tolist() == [4, 0]  # type: ignore[arg-type]
     assert as_index([], 5, torch.device("cpu")).dtype == torch.int64  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("small", [0, 10**9])
+def test_both_ways_of_gathering_give_the_same_rows(monkeypatch, small):
+    """Few rows go through numpy, many through scipy; the size only decides which is faster."""
+    monkeypatch.setattr("gsam.graphs._csr._SMALL", small)
+    matrix, index = random_csr(), torch.tensor([3, 0, 8, 3, 5])
+    gathered = matrix.gather(index)
+    assert gathered.shape == (5, 7)
+    assert gathered.rowptr.dtype == gathered.col.dtype == torch.int32
+    assert torch.equal(dense_of(gathered), dense_of(matrix)[index])
+    assert torch.equal(dense_of(gathered.transposed), dense_of(matrix)[index].T)

@@ -24,16 +24,12 @@ def norms(tensors: Sequence[Tensor]) -> Tensor:
     """
     if not tensors:
         return torch.zeros(0, dtype=torch.float64)
-    if (
-        tensors[0].device.type == "cpu"
-    ):  # a dot product with itself takes half as long, and there are no kernels to save
-        return dots(tensors, tensors).sqrt()
     low = [tensor.dtype in _LOW for tensor in tensors]
     if all(low) or not any(low):
         found = list(torch._foreach_norm(list(tensors), 2, dtype=torch.float32 if low[0] else None))
     else:
         found = [torch.linalg.vector_norm(t.float() if half else t) for t, half in zip(tensors, low, strict=True)]
-    return torch.stack([norm.to(device=tensors[0].device, dtype=torch.float64) for norm in found])
+    return _stacked(found)
 
 
 def squares(tensors: Sequence[Tensor]) -> Tensor:
@@ -90,10 +86,13 @@ def dots(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
     if not left:
         return torch.zeros(0, dtype=torch.float64)
     pairs = [_common(a, b) for a, b in zip(left, right, strict=True)]
-    found = [torch.dot(_flat(a), _flat(b)) for a, b in pairs]
-    if len({(scalar.dtype, scalar.device) for scalar in found}) == 1:
-        return torch.stack(found).double()
-    return torch.stack([scalar.to(found[0].device, torch.float64) for scalar in found])
+    return _stacked([torch.dot(_flat(a), _flat(b)) for a, b in pairs])
+
+
+def _stacked(scalars: list[Tensor]) -> Tensor:
+    if len({(scalar.dtype, scalar.device) for scalar in scalars}) == 1:
+        return torch.stack(scalars).double()
+    return torch.stack([scalar.to(scalars[0].device, torch.float64) for scalar in scalars])
 
 
 def _common(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:

@@ -84,7 +84,8 @@ def accuracy(name: str, title: str) -> list[str]:
     rows = [[cell.strip() for cell in line.strip("|").split("|")][1:4] for line in found["table"]]
     rows[2:] = [[row[0] if row[0] != "(not trained)" else whole, *row[1:]] for row, whole in _named(found, rows)]
     return [
-        f"**Accuracy of GPN, published recipe, on {title}**, 5-way 3-shot, {seeds} seeds, 95 % intervals over seeds:",
+        f"**Accuracy of GPN, published recipe (FGSAM+ with k = 5 instead of 2), on {title}**, 5-way 3-shot, "
+        f"{seeds} seeds, 95 % intervals over seeds:",
         "",
         *("| " + " | ".join(row) + " |" for row in rows),
         "",

@@ -34,7 +34,7 @@ def coalesced(source: Integers, target: Integers, num_nodes: int, *, by_target: 
     """
     major, minor = (target, source) if by_target else (source, target)
     key = np.sort(major.astype(np.int64) * num_nodes + minor.astype(np.int64))
-    first = np.diff(key, prepend=-1) > 0  # np.unique takes six times as long
+    first = np.diff(key, prepend=-1) > 0
     major, minor = np.divmod(key[first], num_nodes)
     rows = (minor, major) if by_target else (major, minor)
     return torch.from_numpy(np.stack(rows))

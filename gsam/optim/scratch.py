@@ -13,7 +13,7 @@ class Scratch:
     """Named copies of lists of tensors; each call fills the memory of the one before.
 
     A copy of the weights at every step would otherwise be given back to the system and asked for again, and the page
-    faults cost several times what the copying does. Costs as much memory between steps as within one. Copies and
+    faults cost more than the copying does. Costs as much memory between steps as within one. Copies and
     pickles start empty.
     """
 
@@ -26,7 +26,8 @@ class Scratch:
         if len(kept) != len(tensors) or not all(map(_fits, kept, tensors)):
             kept = [torch.empty_like(tensor) if _plain(tensor) else tensor for tensor in tensors]
         self._kept[name] = kept = [old if _plain(new) else new.clone() for old, new in zip(kept, tensors, strict=True)]
-        dense = [number for number, tensor in enumerate(tensors) if _plain(tensor)]
+        # a copy that comes back, as the gradient FGSAM+ puts back before its ascent, holds its values already
+        dense = [number for number, tensor in enumerate(tensors) if _plain(tensor) and tensor is not kept[number]]
         if dense:
             torch._foreach_copy_([kept[i] for i in dense], [tensors[i] for i in dense])
         return kept

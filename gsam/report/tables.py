@@ -41,7 +41,11 @@ def comparison(results: Sequence[dict[str, Any]], reference: str = "adam") -> tu
 
 def _row(result: dict[str, Any], base: dict[str, Any] | None) -> list[str]:
     seconds = result["seconds_per_200_episodes"]
-    row = [result["method"], str(result["optimizer"]), with_interval(result["accuracy_mean"], result["accuracy_ci95"])]
+    row = [
+        result["method"],
+        result["optimizer"] or "(not trained)",
+        with_interval(result["accuracy_mean"], result["accuracy_ci95"]),
+    ]
     if base is None or base is result:
         return [*row, "", f"{seconds:.2f}", "1.00" if base is result else ""]
     difference = with_interval(*paired_difference(result, base), sign=True)

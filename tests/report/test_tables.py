@@ -47,3 +47,8 @@ def test_with_interval_and_markdown() -> None:
     assert with_interval(71.254, None) == "71.25"
     assert with_interval(-0.5, 0.25, sign=True) == "-0.50 ± 0.25"
     assert markdown(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
+
+
+def test_a_baseline_run_has_no_optimizer_to_name() -> None:
+    _, rows = comparison([{**result("sgc-prototype", "", [90.0, 91.0], 0.0), "optimizer": None}])
+    assert rows[0][:3] == ["sgc-prototype", "(not trained)", "90.50 ± 1.00"]

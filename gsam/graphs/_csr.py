@@ -1,9 +1,9 @@
 """Compressed sparse rows in torch tensors, and the one product that every part of this room runs on.
 
-Both passes of ``A @ W`` are an embedding bag: row ``i`` of the result is the weighted sum of the rows of ``W`` that row
-``i`` of ``A`` names, and the gradient for ``W`` is the same sum over the rows of the transpose of ``A``. That kernel has
-a deterministic CUDA version and never builds an ``[nnz, H]`` intermediate. Structure (gathering rows, transposing) is
-numpy and scipy work on CPU, on views that share the tensors' memory, and torch work elsewhere.
+Both passes of ``A @ W`` are an embedding bag: row ``i`` of the result is the weighted sum of the rows of ``W`` that
+row ``i`` of ``A`` names, and the gradient for ``W`` is the same sum over the rows of the transpose of ``A``. That
+kernel has a deterministic CUDA version and never builds an ``[nnz, H]`` intermediate. Structure (gathering rows,
+transposing) is numpy and scipy work on CPU, on views that share the tensors' memory, and torch work elsewhere.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from harness import median, save
 
-from gsam.datasets import NodeDataset, load
+from gsam.datasets import NodeDataset, load_nodes
 from gsam.fewshot import NonFiniteError, mean_ci95
 from gsam.nodes import NODE_MODELS, NodesConfig, NodesRun
 from gsam.report import markdown, with_interval
@@ -53,7 +53,7 @@ class Setting(NamedTuple):
 @lru_cache(maxsize=1)
 def loaded(name: str) -> NodeDataset:
     """A graph, kept until the process turns to another one."""
-    return load(name)
+    return load_nodes(name)
 
 
 def validation(setting: Setting, optimizer: str, chosen: Values, seeds: Sequence[int]) -> float | None:

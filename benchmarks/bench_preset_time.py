@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from harness import alternating_minima, save
 
-from gsam.datasets import load
+from gsam.datasets import load_nodes
 from gsam.fewshot import FewShotRun, PreparedData, train_step
 from gsam.fewshot.bench import BenchConfig, Cell, expand
 from gsam.optim.recipes import recipe
@@ -54,7 +54,7 @@ def main() -> None:
     for cell in expand(BenchConfig.from_file(CONFIG)):
         if cell.optimizer == "adam":
             name = cell.config.dataset
-            kept = {name: kept.get(name) or PreparedData(load(name))}
+            kept = {name: kept.get(name) or PreparedData(load_nodes(name))}
             rows.append(measure(cell, kept[name], options.episodes, options.rounds))
             print(rows[-1]["dataset"], rows[-1]["setting"], {k: round(v, 2) for k, v in rows[-1]["over_adam"].items()})
     average = {name: sum(row["over_adam"][name] for row in rows) / len(rows) for name in OPTIMIZERS}

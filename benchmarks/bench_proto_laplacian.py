@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from harness import save
 
-from gsam.datasets import load
+from gsam.datasets import load_nodes
 from gsam.fewshot import (
     Episode,
     FewShotConfig,
@@ -43,7 +43,7 @@ def candidates() -> list[dict[str, Any]]:
 
 def validation_tasks(name: str, seeds: range, count: int) -> tuple[torch.Tensor, list[list[Episode]]]:
     """The embedding of a data set, and for each seed the episodes on its validation classes."""
-    data = load(name)
+    data = load_nodes(name)
     run = FewShotRun(FewShotConfig(name, split=SPLITS[name], seeds=tuple(seeds)), data)
     return baseline_embedding(data), [run.samplers[seed]["valid"].take(count) for seed in seeds]
 

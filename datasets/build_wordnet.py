@@ -1,7 +1,7 @@
-"""Build the bundled ``wordnet`` set from the database files of Princeton WordNet 3.0.
+"""Build a bundled set from the database files of Princeton WordNet 3.0.
 
 Example:
-    python datasets/build_wordnet.py --dict /usr/share/wordnet
+    python datasets/build_wordnet.py wordnet-mammals --dict /usr/share/wordnet
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from pathlib import Path
 
 from gsam.datasets.errors import DatasetError
 from gsam.datasets.locations import BUNDLED
-from gsam.datasets.wordnet import DEFAULT_DICT, build_wordnet
+from gsam.datasets.wordnet import BUILDERS, DEFAULT_DICT
 
 
 def main() -> int:
     """Parse the command line, build, print the manifest."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", nargs="?", choices=list(BUILDERS), default="wordnet", help="default: wordnet")
     parser.add_argument("--dict", type=Path, default=DEFAULT_DICT, help="folder with data.noun, data.verb, index.*")
-    parser.add_argument("--out", type=Path, default=BUNDLED / "wordnet", help="folder to write to")
+    parser.add_argument("--out", type=Path, help="folder to write to; default: where the package has it")
     parser.add_argument("--force", action="store_true", help="overwrite the files in that folder")
     options = parser.parse_args()
     try:
-        manifest = build_wordnet(options.dict, options.out, force=options.force)
+        manifest = BUILDERS[options.name](options.dict, options.out or BUNDLED / options.name, force=options.force)
     except DatasetError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from gsam.datasets import NodeDataset, load
+from gsam.datasets import NodeDataset, load_nodes
 from gsam.fewshot import ClassSplit, Episode, EpisodeSampler, save_episodes
 from gsam.fewshot.published import EPISODES, EpisodeList
 
@@ -47,7 +47,7 @@ def write(lists: Iterable[EpisodeList], folder: Path, *, queries: int, count: in
     data: dict[str, NodeDataset] = {}
     for wanted in lists:
         if wanted.dataset not in data:
-            data[wanted.dataset] = load(wanted.dataset)
+            data[wanted.dataset] = load_nodes(wanted.dataset)
         path = folder / wanted.file_name
         save_episodes(path, draw(data[wanted.dataset], wanted, queries=queries, count=count, seed=seed))
         print(f"{path}: {path.stat().st_size:,} bytes")

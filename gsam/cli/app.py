@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import typer
 
-import gsam.cli.bench  # noqa: F401 - a command of fewshot.app
-from gsam.cli import datasets, demo, fewshot, nodes
+import gsam.cli.bench
+import gsam.cli.kg_use  # noqa: F401 - commands of fewshot.app and kg.app
+from gsam.cli import datasets, demo, fewshot, kg, nodes
 
 app = typer.Typer(
     name="gsam",
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(fewshot.app, name="fewshot")
 app.add_typer(nodes.app, name="nodes")
+app.add_typer(kg.app, name="kg")
 app.command(name="demo")(demo.demo)
 
 

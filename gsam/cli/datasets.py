@@ -26,10 +26,14 @@ def list_command() -> None:
 
     Needs no file and no network. Example: gsam datasets list
     """
+    from gsam.datasets.info import Sizes, TripleSizes
     from gsam.datasets.registry import list_datasets
 
-    heading = ("name", "task", "nodes", "edges", "features", "classes", "files", "licence")
-    _print_table(heading, [_summary(entry) for entry in list_datasets()])
+    for kind in (Sizes, TripleSizes):
+        rows = [_summary(entry) for entry in list_datasets() if isinstance(entry.sizes, kind)]
+        _print_table(("name", "task", *kind._fields, "files", "licence"), rows, numeric=kind._fields)
+        if kind is Sizes:
+            typer.echo()
 
 
 @app.command("info")
@@ -91,9 +95,9 @@ def build_command(
     entry = info(name)
     if not entry.bundled:
         raise DatasetError(f"{entry.name} is not built but published: use `gsam datasets fetch {entry.name}`")
-    from gsam.datasets.wordnet import build_wordnet
+    from gsam.datasets.wordnet import BUILDERS
 
-    built = build_wordnet(dictionary, out, force=force)
+    built = BUILDERS[entry.name](dictionary, out, force=force)
     if not quiet:
         same = built["content_sha256"] == read_manifest(entry)["content_sha256"]
         verdict = "the same as" if same else "not the same as"
@@ -118,12 +122,11 @@ def _state(entry: DatasetInfo) -> str:
 
 
 def _details(entry: DatasetInfo) -> list[tuple[str, str]]:
-    nodes, edges, features, classes = entry.sizes
     return [
         ("name", entry.name),
         ("content", entry.title),
         ("task", entry.task),
-        ("sizes", f"{nodes:,} nodes, {edges:,} directed edges, {features:,} features, {classes} classes"),
+        ("sizes", entry.sizes.text),
         *([("", f"({entry.note})")] if entry.note else []),
         ("licence", entry.source.licence),
         ("citation", entry.source.citation),
@@ -150,7 +153,10 @@ def _where(entry: DatasetInfo) -> str:
 def _splits(entry: DatasetInfo) -> list[tuple[str, str]]:
     """Return a line per class split of the literature."""
     from gsam.datasets.class_splits import published_splits
+    from gsam.datasets.info import TripleSizes
 
+    if isinstance(entry.sizes, TripleSizes):
+        return []
     return [
         ("split", f"{name}: {split.counts} train, validation and test classes ({split.source})")
         for name, split in published_splits(entry.name, num_classes=entry.sizes.classes).items()
@@ -162,33 +168,33 @@ def _bundle_details(entry: DatasetInfo) -> list[tuple[str, str]]:
 
     manifest = read_manifest(entry)
     verdict = "file matches" if intact(entry) else "FILE DIFFERS: reinstall gsam-torch"
-    split = manifest["class_split"].items()
+    classes = manifest.get("class_split", {}).items()
     return [
         ("sha256", f"{manifest['sha256']} ({verdict})"),
-        *((f"{part} set", f"{len(classes)} classes: {', '.join(classes)}") for part, classes in split),
+        *((f"{part} set", f"{len(names)} classes: {', '.join(names)}") for part, names in classes),
+        *([("relations", ", ".join(manifest["relations"]))] if "relations" in manifest else []),
     ]
 
 
-def _print_table(heading: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _print_table(heading: tuple[str, ...], rows: list[tuple[str, ...]], *, numeric: tuple[str, ...]) -> None:
     """Print a rich table on a terminal, plain aligned columns elsewhere."""
     import sys
 
     if sys.stdout.isatty():
-        _print_rich(heading, rows)
+        _print_rich(heading, rows, numeric)
         return
     widths = [max(map(len, column)) for column in zip(heading, *rows, strict=True)]
     for row in (heading, *rows):
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _print_rich(heading: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _print_rich(heading: tuple[str, ...], rows: list[tuple[str, ...]], numeric: tuple[str, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, header_style="bold")
     for name in heading:
-        numeric = name in ("nodes", "edges", "features", "classes")
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(name, justify="right" if name in numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
     Console().print(table)

@@ -26,29 +26,39 @@ RUNS: tuple[tuple[str, str, dict[str, float]], ...] = (
     ("residual-gnn", "adam", {}),
     ("residual-gnn", "fgsam+", {}),
 )
+WRITTEN = ("table.md", "learning_curves.png", "table_kg.md", "poincare_disk.png", "learning_curves_kg.png")
 
 
 def demo(
     out: Out,
     seeds: Annotated[str, typer.Option("--seeds", "--seed", help="Such as 0,1,2 or 0-9.")] = "0-4",
     episodes: Annotated[int, typer.Option(help="Training episodes at most, for each optimizer and seed.")] = 300,
+    epochs: Annotated[int, typer.Option(help="Training epochs at most of the knowledge-graph models.")] = 30,
     device: Device = "auto",
     threads: Threads = 1,
     quiet: Quiet = False,
     force: Force = False,
 ) -> None:
-    """Meta-train on the bundled WordNet graph: GPN with four optimizers, the default method with two, and baselines.
+    """Train on bundled data: few-shot methods on the graph of WordNet, HyboNet on its mammals.
+
+    GPN with four optimizers and the default few-shot method with two, beside baselines; HyboNet, a hyperbolic
+    knowledge-graph model, with Riemannian Adam and with Lorentz SAM.
 
     Example: gsam demo --out runs/demo
     """
-    started = time.perf_counter()
+    from gsam.cli import demo_kg
+    from gsam.cli.kg_tables import show_table
+
+    started, where = time.perf_counter(), choose_device(device)
     use_threads(threads)
-    results = few_shot_half(out, integers(seeds, "--seeds"), episodes, choose_device(device), quiet=quiet, force=force)
+    hyperbolic = demo_kg.prepare(epochs, where)
+    results = few_shot_half(out, integers(seeds, "--seeds"), episodes, where, quiet=quiet, force=force)
     show(results, quiet=quiet)
+    rows = demo_kg.hyperbolic_half(hyperbolic, out, quiet=quiet)
     if not quiet:
-        typer.echo(
-            f"written: {out / 'table.md'}, {out / 'learning_curves.png'} ({time.perf_counter() - started:.0f} s)"
-        )
+        show_table(demo_kg.HEADER, rows, numbers=range(2, 7))
+        names = ", ".join(str(out / name) for name in WRITTEN)
+        typer.echo(f"written: {names} ({time.perf_counter() - started:.0f} s)")
 
 
 def few_shot_half(

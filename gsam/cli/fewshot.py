@@ -82,12 +82,12 @@ def run(
     Options that show no default take the value of the method's recipe; results.json has all values in force.
     """
     chosen = {name: value for name, value in locals().items() if name not in _NOT_CONFIG}
-    from gsam.datasets import load
+    from gsam.datasets import load_nodes
     from gsam.fewshot import FewShotRun, configure
 
     use_threads(threads)
     config = configure(**chosen, seeds=integers(seeds, "--seeds"), options=named_values(option or []))
-    prepared = FewShotRun(config, load(dataset), device=choose_device(device))
+    prepared = FewShotRun(config, load_nodes(dataset), device=choose_device(device))
     folder = open_folder(config, out, force=force, resume=resume)
     results = run_seeds(prepared, folder, quiet=quiet)
     show([results], quiet=quiet)

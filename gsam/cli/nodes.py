@@ -72,12 +72,12 @@ def run(
 ) -> None:
     """Train a model on a node split of each seed, and compare it with logistic regression on the features alone."""
     chosen = {name: value for name, value in locals().items() if name not in _NOT_CONFIG}
-    from gsam.datasets import load
+    from gsam.datasets import load_nodes
     from gsam.nodes import NodesConfig, NodesRun
 
     use_threads(threads)
     config = NodesConfig(**chosen, seeds=integers(seeds, "--seeds"), options=named_values(option or []))
-    prepared = NodesRun(config, load(dataset), device=choose_device(device))
+    prepared = NodesRun(config, load_nodes(dataset), device=choose_device(device))
     folder = open_folder(config, out, force=force, resume=resume)  # type: ignore[arg-type]
     results = run_seeds(prepared, folder, quiet=quiet)
     if not quiet:

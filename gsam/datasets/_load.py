@@ -5,34 +5,50 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, cast, overload
 
 from gsam.datasets.class_splits import published_splits
 from gsam.datasets.errors import DatasetError
 from gsam.datasets.fetch import fetch
 from gsam.datasets.locations import locate
-from gsam.datasets.registry import info
+from gsam.datasets.registry import OWN_DATA, info, known
+from gsam.datasets.set_names import KnowledgeGraphName, NodeSetName
 
 if TYPE_CHECKING:
+    from gsam.datasets.knowledge_graph import KnowledgeGraph
     from gsam.datasets.node_dataset import NodeDataset
 
-_USER_READERS = {".npz": "user_npz", ".pt": "user_pt"}
+_NODE_READERS = {".npz": "user_npz", ".pt": "user_pt"}
+_TRIPLE_FILES = (".tsv", ".csv", ".nt")
 
 
-def load(name_or_path: str | Path) -> NodeDataset:
-    """Load a data set by name, or from the user's own file.
+@overload
+def load(name_or_path: NodeSetName) -> NodeDataset: ...
+@overload
+def load(name_or_path: KnowledgeGraphName) -> KnowledgeGraph: ...
+@overload
+def load(name_or_path: str | Path) -> NodeDataset | KnowledgeGraph: ...
+def load(name_or_path: str | Path) -> NodeDataset | KnowledgeGraph:
+    """Load a data set by name, or from the user's own file or folder.
 
     By name: the bundled set, else raw files under ``$GSAM_DATA`` or the cache folder, else a download. Values equal
     those of PyTorch Geometric's class, where it has one (undirected edges, binary bag of words where it has them so),
     but features stay sparse and nothing is written beside the raw files. The class splits of the literature are
     attached (:func:`gsam.datasets.published_splits`).
 
-    By path: a ``.npz`` in the gnn-benchmark layout or a ``.pt`` with a PyG ``Data``
+    By path, graphs with labelled nodes: a ``.npz`` in the gnn-benchmark layout or a ``.pt`` with a PyG ``Data``
     (see :func:`gsam.datasets.readers.user_npz.read_npz` and :func:`gsam.datasets.readers.user_pt.read_pt`). Feature
     values, edge directions and self-loops are kept as they are in the file: an undirected graph lists both directions.
 
+    By path, knowledge graphs: a folder with ``train.txt``, ``valid.txt`` and ``test.txt``
+    (:func:`gsam.datasets.readers.triples_folder.read_folder`), or a ``.tsv``, ``.csv`` or ``.nt`` to be split
+    (:func:`gsam.datasets.readers.triples_file.read_file`).
+
+    A text that is the name of a known set means that set, even if a folder has the same name: write ``./wordnet``, or
+    give a ``Path``. :func:`load_nodes` and :func:`load_knowledge_graph` refuse the other kind.
+
     Args:
-        name_or_path: A name from :func:`gsam.datasets.list_datasets`, or a path that ends in ``.npz`` or ``.pt``.
+        name_or_path: A name from :func:`gsam.datasets.list_datasets`, or a path.
 
     Raises:
         DatasetError: Unknown name, file missing and no network, broken file, or values out of range.
@@ -42,26 +58,81 @@ def load(name_or_path: str | Path) -> NodeDataset:
         >>> load("wordnet").num_classes
         41
     """
-    suffix = Path(name_or_path).suffix.lower()
-    if suffix in _USER_READERS:
-        return _load_file(Path(name_or_path), _USER_READERS[suffix])
-    if isinstance(name_or_path, Path) or Path(name_or_path).is_file():
-        raise DatasetError(f"{name_or_path}: expected a file that ends in .npz or .pt")
+    if isinstance(name_or_path, str) and known(name_or_path):
+        return _load_named(name_or_path)
+    path = Path(name_or_path)
+    if path.is_dir() or path.suffix.lower() in _TRIPLE_FILES:
+        return _load_triples(path)
+    if path.suffix.lower() in _NODE_READERS:
+        return _load_nodes_file(path)
+    if path.is_file():
+        raise DatasetError(f"{path}: expected {OWN_DATA}")
+    if isinstance(name_or_path, Path):
+        raise DatasetError(f"{path}: no such file or folder")
     return _load_named(name_or_path)
 
 
-def _load_file(path: Path, reader: str) -> NodeDataset:
+def load_nodes(name_or_path: str | Path) -> NodeDataset:
+    """Load a graph with labelled nodes, as :func:`load` does.
+
+    Raises:
+        DatasetError: The name or path is that of a knowledge graph, or as for :func:`load`.
+    """
+    if _is_knowledge_graph(name_or_path):
+        raise DatasetError(
+            f"expected a graph with labelled nodes, found knowledge graph {str(name_or_path)!r}: "
+            "`gsam kg` trains on it, or choose a set whose task is few-shot or nodes (`gsam datasets list`)"
+        )
+    return cast("NodeDataset", load(name_or_path))
+
+
+def load_knowledge_graph(name_or_path: str | Path) -> KnowledgeGraph:
+    """Load a knowledge graph, as :func:`load` does.
+
+    Raises:
+        DatasetError: The name or path is that of a graph with labelled nodes, or as for :func:`load`.
+    """
+    loaded = None if _is_node_set(name_or_path) else load(name_or_path)
+    if loaded is None:
+        raise DatasetError(
+            f"expected a knowledge graph, found node data set {str(name_or_path)!r}: "
+            "`gsam fewshot` and `gsam nodes` train on it, or choose a set whose task is kg (`gsam datasets list`)"
+        )
+    return cast("KnowledgeGraph", loaded)
+
+
+def _is_knowledge_graph(name_or_path: str | Path) -> bool:
+    if isinstance(name_or_path, str) and known(name_or_path):
+        return info(name_or_path).is_knowledge_graph
+    return Path(name_or_path).is_dir() or Path(name_or_path).suffix.lower() in _TRIPLE_FILES
+
+
+def _is_node_set(name_or_path: str | Path) -> bool:
+    if isinstance(name_or_path, str) and known(name_or_path):
+        return not info(name_or_path).is_knowledge_graph
+    return not Path(name_or_path).is_dir() and Path(name_or_path).suffix.lower() in _NODE_READERS
+
+
+def _load_triples(path: Path) -> KnowledgeGraph:
+    from gsam.datasets.knowledge_graph import KnowledgeGraph
+
+    return KnowledgeGraph.from_folder(path) if path.is_dir() else KnowledgeGraph.from_file(path)
+
+
+def _load_nodes_file(path: Path) -> NodeDataset:
     if not path.is_file():
         raise DatasetError(f"{path}: no such file")
-    module = importlib.import_module(f"gsam.datasets.readers.{reader}")
+    module = importlib.import_module(f"gsam.datasets.readers.{_NODE_READERS[path.suffix.lower()]}")
     return cast("NodeDataset", module.read(path)).validate()
 
 
-def _load_named(name: str) -> NodeDataset:
+def _load_named(name: str) -> NodeDataset | KnowledgeGraph:
     entry = info(name)
     folder = locate(entry) or fetch(entry.name)
-    module = importlib.import_module(f"gsam.datasets.readers.{entry.source.reader}")
-    return _with_splits(cast("NodeDataset", module.read(folder, entry))).validate()
+    read = importlib.import_module(f"gsam.datasets.readers.{entry.source.reader}").read
+    if entry.is_knowledge_graph:
+        return cast("KnowledgeGraph", read(folder, entry))
+    return _with_splits(cast("NodeDataset", read(folder, entry))).validate()
 
 
 def _with_splits(data: NodeDataset) -> NodeDataset:

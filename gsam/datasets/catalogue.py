@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gsam.datasets.catalogue_kg import KNOWLEDGE_GRAPHS
 from gsam.datasets.info import Archive, DatasetInfo, Sizes, Source
 
 _SHCHUR = "Shchur et al., Pitfalls of Graph Neural Network Evaluation, 2018, arXiv:1811.05868"
@@ -219,4 +220,4 @@ _ENTRIES = (
     _filtered("squirrel", Sizes(2_223, 93_996, 2_089, 5)),
 )
 
-CATALOGUE: dict[str, DatasetInfo] = {entry.name: entry for entry in _ENTRIES}
+CATALOGUE: dict[str, DatasetInfo] = {entry.name: entry for entry in (*_ENTRIES, *KNOWLEDGE_GRAPHS)}

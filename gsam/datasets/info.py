@@ -14,6 +14,31 @@ class Sizes(NamedTuple):
     features: int
     classes: int
 
+    @property
+    def text(self) -> str:
+        """The sizes in words."""
+        return (
+            f"{self.nodes:,} nodes, {self.edges:,} directed edges, {self.features:,} features, {self.classes} classes"
+        )
+
+
+class TripleSizes(NamedTuple):
+    """Numbers of entities N, relations R, and triples of the three splits of a knowledge graph."""
+
+    entities: int
+    relations: int
+    train: int
+    valid: int
+    test: int
+
+    @property
+    def text(self) -> str:
+        """The sizes in words."""
+        return (
+            f"{self.entities:,} entities, {self.relations:,} relation{'s' * (self.relations != 1)}, "
+            f"{self.train:,} training, {self.valid:,} validation and {self.test:,} test triples"
+        )
+
 
 class Archive(NamedTuple):
     """A zip archive with the raw files of one data set.
@@ -56,9 +81,10 @@ class DatasetInfo:
 
     Attributes:
         name: Name for :func:`gsam.datasets.load`.
-        title: One line on what nodes, edges and classes are.
-        task: What the set is mostly used for: ``"few-shot"`` or ``"nodes"`` (ordinary node classification).
-        sizes: N, E, F and C.
+        title: One line on what nodes, edges and classes, or entities and relations are.
+        task: What the set is mostly used for: ``"few-shot"``, ``"nodes"`` (ordinary node classification) or ``"kg"``
+            (knowledge-graph completion).
+        sizes: N, E, F and C, or those of a knowledge graph.
         source: Licence, citation, reader and download class.
         folder: Where the raw files lie inside the data folder, with ``/``.
         files: Names of the raw files.
@@ -72,7 +98,7 @@ class DatasetInfo:
     name: str
     title: str
     task: str
-    sizes: Sizes
+    sizes: Sizes | TripleSizes
     source: Source
     folder: str
     files: tuple[str, ...]
@@ -81,6 +107,11 @@ class DatasetInfo:
     optional_files: tuple[str, ...] = ()
     other_files: tuple[tuple[str, ...], ...] = ()
     note: str = ""
+
+    @property
+    def is_knowledge_graph(self) -> bool:
+        """Whether :func:`gsam.datasets.load` gives a ``KnowledgeGraph`` and no ``NodeDataset``."""
+        return self.task == "kg"
 
     @property
     def bundled(self) -> bool:

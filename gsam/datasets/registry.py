@@ -8,6 +8,11 @@ from gsam.datasets.catalogue import CATALOGUE
 from gsam.datasets.errors import DatasetError
 from gsam.datasets.info import DatasetInfo
 
+OWN_DATA = (
+    "a .npz or .pt file (graph with labelled nodes), "
+    "or a .tsv, .csv or .nt file or a folder with train.txt, valid.txt and test.txt (knowledge graph)"
+)
+
 
 def list_datasets() -> tuple[DatasetInfo, ...]:
     """Return every known data set, in the order of the catalogue."""
@@ -23,16 +28,23 @@ def info(name: str) -> DatasetInfo:
     Raises:
         DatasetError: The name is unknown; the message lists close matches and every name.
     """
-    key = name.strip().lower().replace("_", "-").replace(" ", "-")
-    if key not in CATALOGUE:
-        raise DatasetError(_unknown(name, key))
-    return CATALOGUE[key]
+    if not known(name):
+        raise DatasetError(_unknown(name))
+    return CATALOGUE[_key(name)]
 
 
-def _unknown(name: str, key: str) -> str:
-    close = difflib.get_close_matches(key, CATALOGUE, n=3)
+def known(name: str) -> bool:
+    """Return whether the catalogue has a data set of that name."""
+    return _key(name) in CATALOGUE
+
+
+def _key(name: str) -> str:
+    return name.strip().lower().replace("_", "-").replace(" ", "-")
+
+
+def _unknown(name: str) -> str:
+    close = difflib.get_close_matches(_key(name), CATALOGUE, n=3)
     hint = f"; did you mean {' or '.join(close)}?" if close else "."
     return (
-        f"unknown data set {name!r}{hint} Known names: {', '.join(CATALOGUE)}. "
-        "Your own data: the path of a .npz or .pt file."
+        f"unknown data set {name!r}{hint} Known names: {', '.join(CATALOGUE)}. Your own data: the path of {OWN_DATA}."
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -160,3 +161,9 @@ class _Thinned(Geometry):
 
     def pull_back(self, site: Site, origin: list[Tensor]) -> None:
         self.geometry.pull_back(site, origin)
+
+    def under(self, scaler: torch.amp.GradScaler | None) -> AbstractContextManager[None]:
+        return self.geometry.under(scaler)
+
+    def check(self, group: Mapping[str, Any]) -> None:
+        self.geometry.check(group)

@@ -2,14 +2,17 @@
 
 A geometry is four small functions of a :class:`Site`: the squared dual norm of the gradient, the steepest-ascent
 direction (the inverse metric applied to the gradient), a move of the points, and the pull-back of the gradient found
-at the moved points. The optimizer adds the norms over all sites, divides, moves and comes back.
+at the moved points. The optimizer adds the norms over all sites, lets each climb, and comes back. Geometries that
+need more say what a group may hold, which parameters stay, and whose norms add up to one ball.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +24,7 @@ from gsam.optim.vectors import squared_norm
 class Geometry(ABC):
     """The interface. ``options`` names the geometry's own hyper-parameters; they live in each parameter group."""
 
-    options: Mapping[str, float] = {}
+    options: Mapping[str, Any] = {}
 
     @abstractmethod
     def squared_dual_norm(self, site: Site) -> Tensor:
@@ -35,8 +38,33 @@ class Geometry(ABC):
     def move(self, site: Site, direction: list[Tensor], scale: float) -> None:
         """Move ``site.points`` in place by ``scale * direction``."""
 
+    def climb(self, site: Site, length: float) -> None:
+        """Move ``site.points`` in place by ``rho`` along the direction.
+
+        Args:
+            site: what moves.
+            length: dual norm over all sites that share the ball; at 0 there is no direction, and they stay.
+        """
+        if length > 0:
+            self.move(site, self.direction(site), site.group["rho"] / length)
+
     def pull_back(self, site: Site, origin: list[Tensor]) -> None:  # noqa: B027
-        """Carry ``grad`` of ``site.params`` from the moved points to ``origin``, in place. Flat: nothing to do."""
+        """Carry the gradients of ``site.params`` from the moved points to ``origin``. Flat: nothing to do."""
+
+    def shares_ball(self, group: Mapping[str, Any]) -> bool:
+        """Whether the norm of this group counts in the one ball of all parameters."""
+        return True
+
+    def resting(self, groups: Iterable[Mapping[str, Any]]) -> set[Tensor]:
+        """Parameters of ``groups`` that never climb, besides those with ``rho = 0``."""
+        return set()
+
+    def under(self, scaler: torch.amp.GradScaler | None) -> AbstractContextManager[None]:
+        """Entered for the passes of ``step(closure, scaler=scaler)``: for metrics that the scale of a loss changes."""
+        return nullcontext()
+
+    def check(self, group: Mapping[str, Any]) -> None:  # noqa: B027
+        """Raise a ``ValueError`` if this geometry has no place for the options or the parameters of a group."""
 
 
 class Euclidean(Geometry):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,12 +10,18 @@ from typing import Any, Literal
 import torch
 
 from gsam.optim.ae_sam import AESAM
+from gsam.optim.bases import check_manifolds
 from gsam.optim.checks import check_kind
 from gsam.optim.esam import ESAM
 from gsam.optim.fgsam import FGSAM
 from gsam.optim.fgsam_plus import FGSAMPlus
+from gsam.optim.fisher_sam import FisherSAM
 from gsam.optim.looksam import LookSAM
+from gsam.optim.lorentz_sam import LorentzSAM
 from gsam.optim.msam import MSAM
+from gsam.optim.riemannian_adam import RiemannianAdam
+from gsam.optim.riemannian_sam import RiemannianSAM
+from gsam.optim.riemannian_sgd import RiemannianSGD
 from gsam.optim.sam import ASAM, SAM
 from gsam.optim.sharpness_aware import Closure, SharpnessAware
 
@@ -68,14 +75,15 @@ class Recipe:
         """Make the optimizer over ``params``.
 
         Args:
-            params: parameters or parameter groups.
+            params: parameters or parameter groups; a group's ``"manifold"`` is where its parameters live.
             lr: learning rate of the base.
             weight_decay: its weight decay.
             total_steps: number of steps of the whole training, for the wrappers that need it; others ignore it.
             **chosen: as in :meth:`hyperparameters`.
 
         Raises:
-            ValueError: a chosen option is not one of this optimizer's, or ``total_steps`` is needed and missing.
+            ValueError: a chosen option is not one of this optimizer's, ``total_steps`` is needed and missing, the base
+                has no weight decay, or its steps would leave the manifold of a parameter.
         """
         options = self.hyperparameters(**chosen)
         if self.needs_total_steps:
@@ -85,12 +93,28 @@ class Recipe:
                     "pass build(..., total_steps=<the number of steps of the whole training>)"
                 )
             options["total_steps"] = total_steps
-        base_options: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
-        if self.base in (torch.optim.Adam, torch.optim.AdamW):
-            base_options["fused"] = True  # one kernel for the whole update, on CPU too
+        base_options = self._base_options(lr, weight_decay)
         if self.wrapper is None:
-            return self.base(params, **base_options)
-        return self.wrapper(params, self.base, **options, **base_options)
+            made = base = self.base(params, **base_options)
+        else:
+            made = self.wrapper(params, self.base, **options, **base_options)
+            base = made.base
+        for group in base.param_groups:
+            check_manifolds(base, group)
+        return made
+
+    def _base_options(self, lr: float, weight_decay: float) -> dict[str, Any]:
+        options: dict[str, Any] = {"lr": lr}
+        if "weight_decay" in inspect.signature(self.base).parameters:
+            options["weight_decay"] = weight_decay
+        elif weight_decay:
+            raise ValueError(
+                f"expected weight_decay = 0 for the optimizer {self.name!r}, found {weight_decay}: "
+                f"{self.base.__name__} has none"
+            )
+        if self.base in (torch.optim.Adam, torch.optim.AdamW):
+            options["fused"] = True  # one kernel for the whole update, on CPU too
+        return options
 
     def step(self, optimizer: torch.optim.Optimizer, closure: Closure, peer_closure: Closure) -> Any:
         """Take one step with the closures this optimizer needs and return its loss."""
@@ -101,18 +125,25 @@ class Recipe:
 
 
 _AE_SAM = {"rho": 0.05, "lambda1": -1.0, "lambda2": 1.0, "decay": 0.9}
+_RIEMANNIAN = {"rho": 0.05, "transport": True, "per": "all"}
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe("adam", "graph"),
         Recipe("adamw", "graph", torch.optim.AdamW),
         Recipe("sgd", "graph", torch.optim.SGD),
+        Recipe("adagrad", "graph", torch.optim.Adagrad),
+        Recipe("radam", "graph", RiemannianAdam),
+        Recipe("rsgd", "graph", RiemannianSGD),
         Recipe("sam", "graph", wrapper=SAM, options={"rho": 0.05}),
         Recipe("asam", "graph", wrapper=ASAM, options={"rho": 0.5}),
         Recipe("esam", "graph", wrapper=ESAM, options={"rho": 0.05, "beta": 0.6, "gamma": 0.5}),
         Recipe("looksam", "graph", wrapper=LookSAM, options={"rho": 0.05, "alpha": 0.7, "k": 5}),
         Recipe("ae-sam", "graph", wrapper=AESAM, options=_AE_SAM, needs_total_steps=True),
         Recipe("msam", "graph", wrapper=MSAM, options={"rho": 0.05, "m": 2}),
+        Recipe("fisher-sam", "graph", wrapper=FisherSAM, options={"rho": 0.05, "eta": 1.0}),
+        Recipe("rsam", "graph", RiemannianAdam, RiemannianSAM, _RIEMANNIAN),
+        Recipe("lorentz-sam", "graph", RiemannianAdam, LorentzSAM, _RIEMANNIAN),
         Recipe("fgsam", "both", wrapper=FGSAM, options={"rho": 0.05, "lam": 1.0}),
         Recipe("fgsam+", "both", wrapper=FGSAMPlus, options={"rho": 0.1, "lam": 1.0, "alpha": 0.7, "k": 5}),
         Recipe("peer-mlp", "peer"),

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from gsam.optim.bases import kept_gradients
 from gsam.optim.checks import base_optimizer, check_max_grad_norm, check_rho, check_scope
 from gsam.optim.geometry import Euclidean, Geometry
 from gsam.optim.randomness import RandomState
@@ -110,6 +111,7 @@ class SharpnessAware(torch.optim.Optimizer):
 
     def _check_group(self, group: dict[str, Any]) -> None:
         check_rho(group["rho"])
+        self.geometry.check(group)
 
     # -- one step -----------------------------------------------------------------------------------------------------
 
@@ -129,7 +131,8 @@ class SharpnessAware(torch.optim.Optimizer):
         """
         if closure is None:
             return self._end_by_hand(scaler)
-        loss = self._passes(closure, scaler)
+        with self.geometry.under(scaler):
+            loss = self._passes(closure, scaler)
         self.descend(scaler)
         return loss
 
@@ -260,7 +263,8 @@ class SharpnessAware(torch.optim.Optimizer):
         if not self._clip(self._gradient_norm()):
             self.skipped_steps += 1
             return False
-        self.base.step()
+        with kept_gradients(self.base):
+            self.base.step()
         return True
 
     # -- how it is done -----------------------------------------------------------------------------------------------
@@ -272,18 +276,20 @@ class SharpnessAware(torch.optim.Optimizer):
         return {p: p.grad for p in self._parameters() if p.grad is not None}
 
     def _find_sites(self) -> list[Site]:
-        return [find_site(group) for group in self.param_groups if group["rho"] > 0]
+        resting = self.geometry.resting(self.param_groups)
+        return [find_site(group, resting) for group in self.param_groups if group["rho"] > 0]
 
     def _dual_norm(self, sites: list[Site]) -> float:
-        """Norm over every site with one host synchronisation; NaN or infinite if any gradient is, 0 on underflow."""
-        still = [p for group in self.param_groups if not group["rho"] > 0 for p in group["params"]]
-        squares = [self.geometry.squared_dual_norm(site) for site in sites if site.points]
-        *climbing, resting = host(*squares, squared_norm([values(p.grad) for p in still if p.grad is not None]))
-        if not math.isfinite(resting):
-            return resting
-        square = abs(sum(climbing))
+        """Norm over the sites of the ball with one host synchronisation; NaN if any gradient is not finite."""
+        climbing = [site for site in sites if site.points]
+        moving = {param for site in climbing for param in site.params}
+        still = [values(grad) for param, grad in self._gradients().items() if param not in moving]
+        found = host(*map(self.geometry.squared_dual_norm, climbing), squared_norm(still))
+        if not all(map(math.isfinite, found)):
+            return math.nan
+        square = sum(s for s, site in zip(found, climbing, strict=False) if self.geometry.shares_ball(site.group))
         least = least_square([point for site in sites for point in site.points])
-        return 0.0 if square < least else math.sqrt(square)
+        return 0.0 if square < least else math.sqrt(square)  # below, squares of the entries have underflown
 
     def _agree(self, finite: bool) -> bool:
         """Under a local ascent the processes must skip together, or the next collective waits for ever."""
@@ -299,8 +305,8 @@ class SharpnessAware(torch.optim.Optimizer):
 
     def _move(self, length: float) -> None:
         for site in self._sites or ():
-            if length > 0 and site.points:
-                self.geometry.move(site, self.geometry.direction(site), site.group["rho"] / length)
+            if site.points:
+                self.geometry.climb(site, length)
             write_rows(site)
 
     @torch.no_grad()
@@ -366,21 +372,26 @@ class SharpnessAware(torch.optim.Optimizer):
         if not shared:  # torch's constructor registers the base's groups
             super().add_param_group(param_group)
             return
-        options = self._own_options()
-        self._check_group({**options, **param_group})
-        self.base.add_param_group({**options, **param_group})
+        group = {**self._own_options(), **param_group}
+        members = group["params"]
+        if not isinstance(members, set):  # which torch refuses
+            members = group["params"] = [members] if isinstance(members, Tensor) else list(members)
+        self._check_group({**group, "params": [m[1] if isinstance(m, tuple) else m for m in members]})
+        self.base.add_param_group(group)
 
     def _own_options(self) -> dict[str, Any]:
         """The group options that are ours, not the base's, with their defaults."""
         return {key: value for key, value in self.defaults.items() if key not in self.base.defaults}
 
     def state_dict(self) -> dict[str, Any]:
-        """The base optimizer's state and groups, and under ``"sharpness"`` what this optimizer adds."""
+        """The base optimizer's state and groups without their manifolds, and what this adds, as ``"sharpness"``."""
         for hook in self._optimizer_state_dict_pre_hooks.values():
             hook(self)
         index = {p: i for i, p in enumerate(self._parameters())}
         own = {index[p]: dict(entries) for p, entries in self.variant_state.items()}
         packed = {**self.base.state_dict(), "sharpness": {"state": own, "counters": self._counted()}}
+        for group in packed["param_groups"]:
+            group.pop("manifold", None)  # a module, which only unsafe unpicklers load; groups keep the one they have
         for post_hook in self._optimizer_state_dict_post_hooks.values():
             packed = post_hook(self, packed) or packed
         return packed
@@ -398,8 +409,12 @@ class SharpnessAware(torch.optim.Optimizer):
             {k: v for k, v in group.items() if k not in self.base.defaults and k != "params"}
             for group in self.param_groups
         ]
+        manifolds = [group.get("manifold") for group in self.param_groups]
         self.base.load_state_dict(packed)
         self._share()
+        for group, manifold in zip(self.param_groups, manifolds, strict=True):
+            if manifold is not None:
+                group["manifold"] = manifold
         for group, old in zip(self.param_groups, options, strict=True):
             for key, value in old.items():
                 group.setdefault(key, value)

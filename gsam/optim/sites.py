@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -19,6 +19,7 @@ class Site:
         rows: for each parameter ``None``, or the indices of the rows a sparse gradient touches.
         points: for each parameter the tensor that moves: the parameter itself, or a copy of its touched rows.
         grads: the gradient at each of ``points``, dense and of the same shape.
+        kept: what a geometry computes once for the norm and for the move of one ascent, by name.
     """
 
     group: Mapping[str, Any]
@@ -26,11 +27,12 @@ class Site:
     rows: list[Tensor | None]
     points: list[Tensor]
     grads: list[Tensor]
+    kept: dict[str, Any] = field(default_factory=dict)
 
 
-def find_site(group: dict[str, Any]) -> Site:
-    """The site of a group: those of its parameters that have a gradient."""
-    params = [p for p in group["params"] if p.grad is not None]
+def find_site(group: Mapping[str, Any], resting: Collection[Tensor] = ()) -> Site:
+    """The site of a group: those of its parameters that have a gradient and are not among the resting ones."""
+    params = [p for p in group["params"] if p.grad is not None and p not in resting]
     site = Site(group, params, [], [], [])
     for param in params:
         rows, point, grad = _touched(param, param.grad)

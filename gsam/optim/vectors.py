@@ -75,15 +75,18 @@ def plus_(left: Tensor, right: Tensor, factor: float) -> Tensor:
     if not torch.equal(left.indices(), right.indices()):
         return torch.add(left, right, alpha=factor)
     summed = torch.add(left.values(), right.values(), alpha=factor)  # two passes over one batch touch the same rows
-    return _like(left, summed)
+    return with_entries(left, summed)
 
 
 def scaled(tensor: Tensor, factor: float) -> Tensor:
     """``factor * tensor``, dense or row-sparse as ``tensor`` is."""
-    return _like(tensor.coalesce(), tensor.coalesce().values() * factor) if tensor.is_sparse else tensor * factor
+    if not tensor.is_sparse:
+        return tensor * factor
+    return with_entries(tensor.coalesce(), tensor.coalesce().values() * factor)
 
 
-def _like(sparse: Tensor, entries: Tensor) -> Tensor:
+def with_entries(sparse: Tensor, entries: Tensor) -> Tensor:
+    """A coalesced row-sparse tensor with the rows of another, and ``entries`` of the same shape as its values."""
     return torch.sparse_coo_tensor(sparse.indices(), entries, sparse.shape, is_coalesced=True, check_invariants=False)
 
 
@@ -115,9 +118,19 @@ def _common(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
     others = right.indices()[0]
     if not others.numel():
         return entries[:0], entries[:0]
+    place, shared = places(rows, others)
+    return entries * aligned(shared, entries).to(entries.dtype), right.values()[place]
+
+
+def places(rows: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each of ``rows`` is in ``others``, sorted and not empty, and whether it is there at all; no host sync."""
     place = torch.searchsorted(others, rows).clamp_(max=others.numel() - 1)
-    shared = (others[place] == rows).to(entries.dtype)
-    return entries * shared.view(-1, *[1] * (entries.dim() - 1)), right.values()[place]
+    return place, others[place] == rows
+
+
+def aligned(row_values: Tensor, entries: Tensor) -> Tensor:
+    """One value for each row, shape ``(n,)``, viewed so that it broadcasts with entries of shape ``(n, ...)``."""
+    return row_values.view(-1, *[1] * (entries.dim() - 1))
 
 
 def _flat(tensor: Tensor) -> Tensor:

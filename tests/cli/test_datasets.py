@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from gsam.cli.datasets import app
 from gsam.datasets import DatasetError, list_datasets
-from gsam.datasets.wordnet.source import SOURCE_FILES
+from gsam.datasets.wordnet.source import DEFAULT_DICT, SOURCE_FILES
 
 runner = CliRunner()
 
@@ -26,8 +26,15 @@ def _no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_list_has_a_line_per_set_and_needs_no_file() -> None:
     result = runner.invoke(app, ["list"])
     assert result.exit_code == 0
-    lines = result.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["name", *(entry.name for entry in list_datasets())]
+    nodes, graphs = (table.splitlines() for table in result.stdout.split("\n\n"))
+    entries = list_datasets()
+    for table, is_graph in ((nodes, False), (graphs, True)):
+        expected = [entry.name for entry in entries if entry.is_knowledge_graph == is_graph]
+        assert [line.split()[0] for line in table] == ["name", *expected]
+    assert nodes[0].split()[2:6] == ["nodes", "edges", "features", "classes"]
+    assert graphs[0].split()[2:7] == ["entities", "relations", "train", "valid", "test"]
+    lines = nodes + graphs
+    assert "86,835" in next(line for line in lines if line.startswith("wn18rr "))
     wordnet, cora = (next(line for line in lines if line.startswith(name + " ")) for name in ("wordnet", "cora"))
     assert "95,882" in wordnet
     assert "bundled" in wordnet
@@ -86,6 +93,15 @@ def test_info_checks_the_bundled_file() -> None:
     assert "16 classes: noun.Tops" in shown
 
 
+def test_info_of_a_knowledge_graph() -> None:
+    shown = runner.invoke(app, ["info", "wordnet-nouns"]).stdout
+    assert "82,115 entities, 10 relations, 105,877 training, 5,952 validation and 5,938 test triples" in shown
+    assert "hypernym, instance_hypernym, has_member" in shown
+    assert "(file matches)" in shown
+    umls = runner.invoke(app, ["info", "umls"]).stdout
+    assert "get them from umls.tar.gz of github.com/TimDettmers/ConvE and put train.txt, valid.txt, test.txt" in umls
+
+
 def test_info_tells_where_files_are(tmp_path: Path) -> None:
     raw = tmp_path / "cache/Amazon/Photo/raw"
     raw.mkdir(parents=True)
@@ -99,7 +115,7 @@ def test_info_tells_where_files_are(tmp_path: Path) -> None:
 def test_unknown_names_reach_the_caller_as_dataset_errors(command: list[str]) -> None:
     result = runner.invoke(app, command)
     assert isinstance(result.exception, DatasetError)
-    assert "did you mean wordnet?" in str(result.exception)
+    assert "did you mean wordnet or wordnet-nouns?" in str(result.exception)
 
 
 def test_fetch_prints_the_folder() -> None:
@@ -143,6 +159,14 @@ def test_build_of_a_tiny_dictionary_says_that_it_differs(tmp_path: Path) -> None
     result = runner.invoke(app, ["build", "wordnet", "--dict", str(tmp_path), "--out", str(tmp_path / "out")])
     assert result.exit_code == 0, result.exception
     assert "content not the same as the bundled one" in result.stdout
+
+
+def test_build_of_a_bundled_knowledge_graph(tmp_path: Path) -> None:
+    if not (DEFAULT_DICT / "data.noun").is_file():
+        pytest.skip(f"WordNet's database files are not in {DEFAULT_DICT}: install wordnet-base")
+    result = runner.invoke(app, ["build", "wordnet-mammals", "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.exception
+    assert "wordnet-mammals.npz" in result.stdout
 
 
 @pytest.mark.parametrize("command", ["list", "info", "fetch", "build"])

@@ -17,7 +17,25 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn.norm import HeteroBatchNorm
 
-from gsam.optim import AESAM, ASAM, ESAM, FGSAM, MSAM, SAM, Adaptive, Euclidean, FGSAMPlus, LookSAM, SharpnessAware
+from gsam.optim import (
+    AESAM,
+    ASAM,
+    ESAM,
+    FGSAM,
+    MSAM,
+    SAM,
+    Adaptive,
+    Euclidean,
+    FGSAMPlus,
+    Fisher,
+    FisherSAM,
+    LookSAM,
+    LorentzSAM,
+    Riemannian,
+    RiemannianAdam,
+    RiemannianSAM,
+    SharpnessAware,
+)
 from tests.optim.problems import Problem
 
 RHO = 0.3
@@ -44,6 +62,7 @@ class Case:
         like: the optimizer that this one equals bit for bit.
         draw: takes the random numbers that the ascent takes from torch's generator.
         selects: whether it selects samples by their losses, so that rounding can change the gradient at one blow.
+        scale_free: whether a loss that is scaled by hand gives the same step without more ado.
     """
 
     label: str
@@ -55,6 +74,7 @@ class Case:
     like: type[SharpnessAware] | None = None
     draw: Callable[[list[nn.Parameter]], None] | None = None
     selects: bool = False
+    scale_free: bool = True
 
     def __str__(self) -> str:
         return self.label
@@ -102,6 +122,15 @@ CASES = [
     Case("esam-sam", ESAM, lambda: {"beta": 1.0, "gamma": 1.0}, like=SAM),
     Case("msam", MSAM, passes=(("gnn",) * 4,), by_hand=False),
     Case("msam-m1", MSAM, lambda: {"m": 1}, like=SAM),
+    Case("core-fisher", SharpnessAware, lambda: {"geometry": Fisher(3.0)}, scale_free=False),
+    Case("fisher-sam", FisherSAM, lambda: {"eta": 100.0}, scale_free=False),
+    Case("fisher-sam-eta0", FisherSAM, lambda: {"eta": 0.0}, like=SAM),
+    Case("core-riemannian", SharpnessAware, lambda: {"geometry": Riemannian()}, like=SAM),
+    Case("riemannian-sam", RiemannianSAM, like=SAM),
+    Case("riemannian-sam-parameter", RiemannianSAM, lambda: {"per": "parameter"}),
+    Case("riemannian-sam-row", RiemannianSAM, lambda: {"per": "row", "transport": False}),
+    Case("lorentz-sam", LorentzSAM, like=SAM),
+    Case("lorentz-sam-row", LorentzSAM, lambda: {"per": "row"}),
 ]
 BY_HAND = [case for case in CASES if case.by_hand]
 #: every pass of every distinct step, at first and once there is a state, as (case, steps taken before, number)
@@ -116,7 +145,8 @@ BASES: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
     "adam-fused": (torch.optim.Adam, {"lr": 0.01, "fused": True}),
     "adamw-amsgrad": (torch.optim.AdamW, {"lr": 0.01, "amsgrad": True}),
     "sgd-momentum": (torch.optim.SGD, {"lr": 0.05, "momentum": 0.9, "nesterov": True}),
-    "riemannian-adam": (geoopt.optim.RiemannianAdam, {"lr": 0.01}),
+    "geoopt-adam": (geoopt.optim.RiemannianAdam, {"lr": 0.01}),
+    "riemannian-adam": (RiemannianAdam, {"lr": 0.01, "amsgrad": True}),
 }
 
 

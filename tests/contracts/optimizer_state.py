@@ -34,8 +34,8 @@ class StateContract:
         opt.load_state_dict(saved["opt"])
         torch.set_rng_state(generator)
         advance(case, second, opt, 10, seed=None)
-        if base == "riemannian-adam":  # geoopt's step count comes back as a float32 tensor, so do its bias corrections
-            torch.testing.assert_close(second.params, straight.params, rtol=1e-4, atol=1e-6)
+        if base == "geoopt-adam":  # geoopt's step count comes back as a float32 tensor, so do its bias corrections
+            torch.testing.assert_close(second.params, straight.params, rtol=1e-4, atol=1e-5)
         else:
             assert equal(second.weights(), straight.weights())
             assert equal(opt.state_dict(), straight_opt.state_dict())

@@ -186,3 +186,17 @@ def test_out_overrides_the_folder(
 
 def test_a_bundled_set_is_here_already(empty_cache: Path) -> None:
     assert (fetch("wordnet") / "wordnet.npz").is_file()
+
+
+def test_a_knowledge_graph_lands_in_its_folder(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def serve(url: str, **_: Any) -> Any:
+        asked.append(url)
+        return io.BytesIO(b"dog\t_hypernym\tanimal\n")
+
+    monkeypatch.setattr(urllib.request, "urlopen", serve)
+    assert load("wn18rr").entities == ("dog", "animal")
+    files = [f"{part}.txt" for part in ("train", "valid", "test")]
+    assert sorted(path.name for path in (empty_cache / "WN18RR/raw").iterdir()) == sorted(files)
+    assert asked == [f"{torch_geometric.datasets.WordNet18RR.url}/{file}" for file in files]

@@ -7,6 +7,7 @@ CODE = """
 import sys
 import gsam.datasets as d
 d.list_datasets(), d.info("wordnet"), d.load
+d.load_nodes, d.load_knowledge_graph
 heavy = {"torch", "numpy", "scipy", "torch_geometric"} & set(sys.modules)
 assert not heavy, heavy
 d.NodeDataset

@@ -14,7 +14,7 @@ def test_unknown_name_lists_close_matches_and_all_names() -> None:
     with pytest.raises(DatasetError) as raised:
         info("wordnt")
     message = str(raised.value)
-    assert "did you mean wordnet?" in message
+    assert "did you mean wordnet or wordnet-nouns?" in message
     assert all(entry.name in message for entry in list_datasets())
     assert "\n" not in message
 

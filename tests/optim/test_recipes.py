@@ -7,8 +7,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from gsam.optim import AESAM, ASAM, ESAM, FGSAM, MSAM, SAM, FGSAMPlus, LookSAM, SharpnessAware
+from gsam.manifolds import Lorentz, PoincareBall, manifold_groups
+from gsam.optim import (
+    AESAM,
+    ASAM,
+    ESAM,
+    FGSAM,
+    MSAM,
+    SAM,
+    FGSAMPlus,
+    FisherSAM,
+    LookSAM,
+    RiemannianAdam,
+    SharpnessAware,
+)
 from gsam.optim.recipes import RECIPES, Recipe, recipe
+from tests.optim.manifold_problems import point_on
 from tests.optim.problems import Problem, equal
 
 
@@ -30,6 +44,12 @@ DIRECT = {  # the same, written out by hand
     "adam": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.1),
     "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1),
     "sgd": lambda p: torch.optim.SGD(p, lr=0.01, weight_decay=0.1),
+    "adagrad": lambda p: torch.optim.Adagrad(p, lr=0.01, weight_decay=0.1),
+    "radam": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.1),  # the parameters are plain
+    "rsgd": lambda p: torch.optim.SGD(p, lr=0.01, weight_decay=0.1),
+    "fisher-sam": lambda p: FisherSAM(p, torch.optim.Adam, rho=0.05, eta=1.0, lr=0.01, weight_decay=0.1),
+    "rsam": lambda p: SAM(p, torch.optim.Adam, rho=0.05, lr=0.01, weight_decay=0.1),
+    "lorentz-sam": lambda p: SAM(p, torch.optim.Adam, rho=0.05, lr=0.01, weight_decay=0.1),
     "sam": lambda p: SAM(p, torch.optim.Adam, rho=0.05, lr=0.01, weight_decay=0.1),
     "asam": lambda p: ASAM(p, torch.optim.Adam, rho=0.5, lr=0.01, weight_decay=0.1),
     "esam": lambda p: ESAM(p, torch.optim.Adam, rho=0.05, beta=0.6, gamma=0.5, lr=0.01, weight_decay=0.1),
@@ -44,7 +64,8 @@ DIRECT = {  # the same, written out by hand
     "peer-mlp-sam": lambda p: SAM(p, torch.optim.Adam, rho=0.05, lr=0.01, weight_decay=0.1),
 }
 PASSES = {"adam": "gnn", "adamw": "gnn", "sgd": "gnn", "peer-mlp": "peer", "peer-mlp-sam": "peer peer"}
-PASSES |= {"esam": "gnn gnn", "msam": "gnn gnn gnn gnn"}
+PASSES |= {"esam": "gnn gnn", "msam": "gnn gnn gnn gnn", "adagrad": "gnn", "radam": "gnn", "rsgd": "gnn"}
+PASSES |= dict.fromkeys(("fisher-sam", "rsam", "lorentz-sam"), "gnn gnn")
 
 
 def built(name: str, problem: Problem, **options: Any) -> torch.optim.Optimizer:
@@ -101,7 +122,7 @@ def test_defaults_are_those_of_the_class(name: str) -> None:
 @pytest.mark.parametrize("name", [n for n, found in RECIPES.items() if found.options])
 def test_chosen_options_are_used(name: str) -> None:
     chosen = {"rho": 0.3, "lam": 0.25, "alpha": 0.4, "k": 4, "beta": 0.8, "gamma": 0.9, "m": 3}
-    chosen |= {"lambda1": -2.0, "lambda2": 0.5, "decay": 0.5}
+    chosen |= {"lambda1": -2.0, "lambda2": 0.5, "decay": 0.5, "eta": 0.5, "transport": False, "per": "row"}
     chosen = {option: value for option, value in chosen.items() if option in recipe(name).options}
     assert chosen.keys() == recipe(name).options.keys()
     opt = built(name, Problem(), **chosen)
@@ -123,7 +144,8 @@ def test_unknown_option(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "chosen"), [("esam", {"beta": "x"}), ("msam", {"m": True}), ("ae-sam", {"lambda1": "x"})]
+    ("name", "chosen"),
+    [("esam", {"beta": "x"}), ("msam", {"m": True}), ("ae-sam", {"lambda1": "x"}), ("fisher-sam", {"eta": "x"})],
 )
 def test_option_of_another_type(name: str, chosen: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"expected {next(iter(chosen))} to be a .*number such as"):
@@ -158,3 +180,64 @@ def test_a_recipe_of_ones_own() -> None:
     mine.step(opt, *closures(problem, opt, []))
     assert equal(problem.weights()[:1], before[:1])
     assert not equal(problem.weights()[1:], before[1:])
+
+
+class Points(torch.nn.Module):
+    """Points on a manifold beside a plain matrix."""
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.points = point_on(kind(0.7), 4)
+        self.weight = torch.nn.Parameter(torch.randn(3, 4, dtype=torch.float64))
+
+    def closure(self, opt: torch.optim.Optimizer):
+        def run() -> Tensor:
+            opt.zero_grad()
+            loss = (self.points @ self.weight.T).sin().sum()
+            loss.backward()
+            return loss
+
+        return run
+
+
+@pytest.mark.parametrize("name", ["radam", "rsgd", "rsam", "lorentz-sam"])
+def test_groups_with_manifolds(name: str) -> None:
+    """Named groups train the points as ``ManifoldParameter``s do, and these stay where they belong."""
+    known, plain = Points(Lorentz), Points(Lorentz)
+    plain.load_state_dict(plain.state_dict(), assign=True)
+    groups = [{"params": [plain.points], "manifold": known.points.manifold}, {"params": [plain.weight]}]
+    for model, params in ((known, known.parameters()), (plain, groups)):
+        opt = recipe(name).build(params, lr=0.05)
+        for _ in range(4):
+            recipe(name).step(opt, model.closure(opt), model.closure(opt))
+    assert equal([p.detach() for p in known.parameters()], [p.detach() for p in plain.parameters()])
+    form = known.points.detach()[:, 1:].square().sum(1) - known.points.detach()[:, 0].square()
+    torch.testing.assert_close(0.7 * form, -torch.ones_like(form))
+
+
+@pytest.mark.parametrize("name", [n for n, r in RECIPES.items() if r.base.__module__.startswith("torch")])
+def test_bases_that_would_leave_the_manifold(name: str) -> None:
+    for groups in (Points(PoincareBall).parameters(), manifold_groups(Points(Lorentz))):
+        with pytest.raises(ValueError, match=r"whose steps leave the manifold; take .*radam, rsgd, rsam, lorentz-sam"):
+            recipe(name).build(groups, lr=0.1, total_steps=9)
+
+
+def test_lorentz_sam_takes_no_ball() -> None:
+    recipe("rsam").build(Points(PoincareBall).parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="found one on PoincareBall"):
+        recipe("lorentz-sam").build(Points(PoincareBall).parameters(), lr=0.1)
+
+
+def test_a_base_without_weight_decay() -> None:
+    mine = Recipe("mine", "graph", torch.optim.SparseAdam)
+    mine.build(Problem().params, lr=0.01)
+    with pytest.raises(ValueError, match=r"weight_decay = 0 for the optimizer 'mine', found 0\.1: SparseAdam has none"):
+        mine.build(Problem().params, lr=0.01, weight_decay=0.1)
+
+
+def test_ours_are_the_bases() -> None:
+    opt = recipe("lorentz-sam").build(Points(Lorentz).parameters(), lr=0.1, weight_decay=0.01)
+    assert isinstance(opt, SharpnessAware)
+    assert type(opt.base) is RiemannianAdam
+    assert opt.base.param_groups[0]["weight_decay"] == 0.01

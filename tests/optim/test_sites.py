@@ -21,6 +21,14 @@ def test_only_parameters_with_a_gradient() -> None:
     assert site.rows == [None]
 
 
+def test_resting_parameters_stay_out() -> None:
+    a, b = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    a.grad, b.grad = torch.ones(2), torch.ones(2)
+    site = find_site({"params": [a, b]}, {a})
+    assert len(site.params) == 1
+    assert site.params[0] is b
+
+
 def test_rows_of_a_sparse_gradient() -> None:
     """Row 3 is named twice: its gradients add up. Only touched rows are copied, moved and written back."""
     p = nn.Parameter(torch.arange(10.0).view(5, 2))

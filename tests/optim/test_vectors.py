@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from gsam.optim.vectors import (
+    aligned,
     dots,
     host,
     norm,
     norms,
+    places,
     plus_,
     scaled,
     squared_norm,
@@ -17,6 +19,7 @@ from gsam.optim.vectors import (
     unit_rejection,
     values,
     weighted_sum_,
+    with_entries,
 )
 from tests.optim.problems import flat
 
@@ -195,3 +198,27 @@ def test_weighted_sum_uses_the_first_dense_memory() -> None:
     assert weighted_sum_([(first, 2.0), (second, 3.0)]) is first
     assert first.tolist() == [5.0, 5.0]
     assert second.tolist() == [1.0, 1.0]
+
+
+def test_places_of_rows() -> None:
+    """Where each row is among sorted others; the place of one that is not there means nothing."""
+    rows, others = torch.tensor([0, 2, 3, 7, 9]), torch.tensor([2, 7, 8])
+    place, known = places(rows, others)
+    assert known.tolist() == [False, True, False, True, False]
+    assert others[place[known]].tolist() == [2, 7]
+    assert place.min() >= 0
+    assert place.max() < 3
+
+
+def test_aligned_with_entries() -> None:
+    entries = torch.arange(12.0).view(3, 2, 2)
+    found = aligned(torch.tensor([1.0, 0.0, 2.0]), entries) * entries
+    assert torch.equal(found, torch.stack([entries[0], 0 * entries[1], 2 * entries[2]]))
+
+
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
+def test_with_entries() -> None:
+    sparse = torch.sparse_coo_tensor([[3, 1, 3]], torch.ones(3, 2), (5, 2)).coalesce()
+    found = with_entries(sparse, torch.tensor([[5.0, 6.0], [7.0, 8.0]]))
+    assert found.is_coalesced()
+    assert found.to_dense().tolist() == [[0, 0], [5, 6], [0, 0], [7, 8], [0, 0]]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gsam.datasets.errors import DatasetError
 from gsam.datasets.wordnet.classes import CLASS_NAMES, FIRST_LEXFILE, SPLIT_SEED, class_split
-from gsam.datasets.wordnet.pack import Arrays, content_hash, pack, text_array
+from gsam.datasets.wordnet.pack import Arrays, content_hash, free_targets, narrow, pack, text_array, write_set
 from gsam.datasets.wordnet.source import Synset, SynsetKey, check_sources, read_senses, read_synsets, source_hashes
 from gsam.datasets.wordnet.words import MIN_SYNSETS, STOP_WORDS, vocabulary, words_of
 
@@ -36,15 +33,11 @@ def build_wordnet(dictionary: Path, out: Path, *, force: bool = False) -> dict[s
         DatasetError: Sources missing or broken, or a file is there already and ``force`` is off.
     """
     check_sources(dictionary)
-    targets = [out / "wordnet.npz", out / "MANIFEST.json"]
-    if not force and (there := [str(path) for path in targets if path.exists()]):
-        raise DatasetError(f"{there[0]} exists already; use --force to overwrite it, or another --out folder")
-    arrays = build_arrays(_read(dictionary), read_senses(dictionary))
+    targets = free_targets(out, "wordnet.npz", force=force)
+    arrays = build_arrays(read_synsets(dictionary), read_senses(dictionary))
     packed = pack(arrays)
     manifest = describe(arrays, packed) | {"source": source_hashes(dictionary)}
-    out.mkdir(parents=True, exist_ok=True)
-    _write(targets[0], packed)
-    _write(targets[1], (json.dumps(manifest, indent=2) + "\n").encode())
+    write_set(targets, packed, manifest)
     return manifest
 
 
@@ -59,16 +52,16 @@ def build_arrays(synsets: list[Synset], senses: SenseNumbers, *, min_synsets: in
     words, word_counts, names = _bags(synsets, min_synsets)
     split = class_split()
     return {
-        "label": _narrow([synset.lexfile - FIRST_LEXFILE for synset in synsets], np.uint8),
-        "edge_count": _narrow(np.bincount(edges[:, 0], minlength=len(synsets)), np.uint16),
-        "edge_target": _narrow(edges[:, 1], np.uint32),
-        "word_count": _narrow(word_counts, np.uint8),
-        "word": _narrow(words, np.uint16),
+        "label": narrow([synset.lexfile - FIRST_LEXFILE for synset in synsets], np.uint8),
+        "edge_count": narrow(np.bincount(edges[:, 0], minlength=len(synsets)), np.uint16),
+        "edge_target": narrow(edges[:, 1], np.uint32),
+        "word_count": narrow(word_counts, np.uint8),
+        "word": narrow(words, np.uint16),
         "vocabulary": text_array(names),
         "lemma": text_array([synset.lemmas[0].lower() for synset in synsets]),
-        "sense": _narrow([senses[s.pos, s.lemmas[0].lower(), s.offset] for s in synsets], np.uint8),
+        "sense": narrow([senses[s.pos, s.lemmas[0].lower(), s.offset] for s in synsets], np.uint8),
         "class_name": text_array(CLASS_NAMES),
-        **{f"split_{part}": _narrow(classes, np.uint8) for part, classes in split.items()},
+        **{f"split_{part}": narrow(classes, np.uint8) for part, classes in split.items()},
     }
 
 
@@ -90,13 +83,6 @@ def describe(arrays: Arrays, packed: bytes) -> dict[str, Any]:
     }
 
 
-def _read(dictionary: Path) -> list[Synset]:
-    try:
-        return read_synsets(dictionary)
-    except (ValueError, IndexError) as error:
-        raise DatasetError(f"{dictionary}: not the data files of WordNet 3.0 ({error})") from error
-
-
 def _undirected_edges(synsets: list[Synset]) -> NDArray[np.int64]:
     """Return the pointers among the synsets as int64 [E, 2], smaller number first, sorted, each once, no loops."""
     number: dict[SynsetKey, int] = {(synset.pos, synset.offset): i for i, synset in enumerate(synsets)}
@@ -112,17 +98,3 @@ def _bags(synsets: list[Synset], min_synsets: int) -> tuple[list[int], list[int]
     number = {word: i for i, word in enumerate(names)}
     rows = [sorted(number[word] for word in bag if word in number) for bag in bags]
     return [word for row in rows for word in row], [len(row) for row in rows], names
-
-
-def _narrow(values: Any, dtype: Any) -> NDArray[Any]:
-    """Store whole numbers in a small type, or fail: nothing wraps around silently."""
-    wide = np.asarray(values, dtype=np.int64)
-    if wide.size and (wide.min() < 0 or wide.max() > np.iinfo(dtype).max):
-        raise OverflowError(f"values {wide.min()} to {wide.max()} do not fit {np.dtype(dtype)}")
-    return wide.astype(dtype)
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    partial.write_bytes(content)
-    os.replace(partial, path)

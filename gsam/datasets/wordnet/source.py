@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from gsam.datasets.errors import DatasetError
 DEFAULT_DICT = Path("/usr/share/wordnet")
 PARTS_OF_SPEECH = {"n": "noun", "v": "verb"}
 SOURCE_FILES = tuple(f"{kind}.{name}" for kind in ("data", "index") for name in PARTS_OF_SPEECH.values())
+NOUN_FILES = ("data.noun", "index.noun")
 
 SynsetKey = tuple[str, str]  # part of speech and byte offset
 
@@ -26,6 +28,7 @@ class Synset(NamedTuple):
         lemmas: The words of the synset as written, ``_`` for a space.
         pointers: Part of speech and offset of every synset it points to, in order, repeats included.
         gloss: Definition and examples.
+        symbols: What kind of pointer each of ``pointers`` is, for example ``"@"`` for a hypernym.
     """
 
     pos: str
@@ -34,6 +37,7 @@ class Synset(NamedTuple):
     lemmas: tuple[str, ...]
     pointers: tuple[SynsetKey, ...]
     gloss: str
+    symbols: tuple[str, ...] = ()
 
 
 def parse_synset(line: str) -> Synset:
@@ -60,6 +64,7 @@ def parse_synset(line: str) -> Synset:
         lemmas=tuple(fields[4:first_pointer:2]),
         pointers=tuple(zip(parts, offsets, strict=True)),
         gloss=gloss.strip(),
+        symbols=tuple(fields[first_pointer + 1 : end : 4]),
     )
 
 
@@ -72,37 +77,42 @@ def parse_senses(line: str) -> tuple[str, tuple[str, ...]]:
     return fields[0], tuple(fields[6 + int(fields[3]) :])
 
 
-def read_synsets(folder: Path) -> list[Synset]:
-    """Return the noun and then the verb synsets, each in the order of its file.
+def read_synsets(folder: Path, parts: Iterable[str] = tuple(PARTS_OF_SPEECH)) -> list[Synset]:
+    """Return the synsets of the given parts of speech one after the other, each in the order of its file.
 
     Raises:
         DatasetError: A missing or broken data file.
     """
-    return [parse_synset(line) for pos in PARTS_OF_SPEECH for line in _lines(folder, "data", pos)]
+    try:
+        return [parse_synset(line) for pos in parts for line in _lines(folder, "data", pos)]
+    except DatasetError:
+        raise
+    except (ValueError, IndexError) as error:
+        raise DatasetError(f"{folder}: not the data files of WordNet 3.0 ({error})") from error
 
 
-def read_senses(folder: Path) -> dict[tuple[str, str, str], int]:
+def read_senses(folder: Path, parts: Iterable[str] = tuple(PARTS_OF_SPEECH)) -> dict[tuple[str, str, str], int]:
     """Return the sense number, from 1, of each (part of speech, lower-case lemma, offset)."""
     return {
         (pos, lemma, offset): sense
-        for pos in PARTS_OF_SPEECH
+        for pos in parts
         for lemma, offsets in map(parse_senses, _lines(folder, "index", pos))
         for sense, offset in enumerate(offsets, start=1)
     }
 
 
-def source_hashes(folder: Path) -> dict[str, str]:
+def source_hashes(folder: Path, files: Iterable[str] = SOURCE_FILES) -> dict[str, str]:
     """Return the sha256 of each source file."""
-    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in SOURCE_FILES}
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files}
 
 
-def check_sources(folder: Path) -> None:
+def check_sources(folder: Path, files: Iterable[str] = SOURCE_FILES) -> None:
     """Check that the database files are there.
 
     Raises:
         DatasetError: The missing ones and where to get them.
     """
-    missing = [name for name in SOURCE_FILES if not (folder / name).is_file()]
+    missing = [name for name in files if not (folder / name).is_file()]
     if missing:
         raise DatasetError(
             f"{folder}: missing {', '.join(missing)} of WordNet 3.0; "

@@ -60,10 +60,10 @@ class Bench:
                     raise BenchError(f"{cell.dataset} {cell.setting}: {error}") from error
 
     def _load(self, name: str) -> NodeDataset:
-        from gsam.datasets import load
+        from gsam.datasets import load_nodes
 
         try:
-            return load(name)
+            return load_nodes(name)
         except (ValueError, OSError) as error:
             raise BenchError(f"data set {name!r}: {error}") from error
 

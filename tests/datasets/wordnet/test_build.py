@@ -9,8 +9,7 @@ import pytest
 from gsam.datasets import DatasetError, info
 from gsam.datasets.manifest import read_manifest
 from gsam.datasets.wordnet import DEFAULT_DICT, Synset, build_arrays, build_wordnet
-from gsam.datasets.wordnet.build import _narrow
-from gsam.datasets.wordnet.pack import text_lines
+from gsam.datasets.wordnet.pack import narrow, text_lines
 from gsam.datasets.wordnet.source import SOURCE_FILES, source_hashes
 
 SYNSETS = [
@@ -35,10 +34,10 @@ def test_small_graph_by_hand() -> None:
 
 
 def test_nothing_wraps_around() -> None:
-    assert _narrow([0, 255], np.uint8).tolist() == [0, 255]
+    assert narrow([0, 255], np.uint8).tolist() == [0, 255]
     for values in ([256], [-1]):
         with pytest.raises(OverflowError, match="do not fit uint8"):
-            _narrow(values, np.uint8)
+            narrow(values, np.uint8)
 
 
 def test_existing_files_stay_without_force(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from gsam.datasets import DatasetError
 from gsam.datasets.wordnet.source import (
+    NOUN_FILES,
     check_sources,
     parse_senses,
     parse_synset,
@@ -28,6 +29,7 @@ def test_noun_line() -> None:
     assert synset.lexfile == 5
     assert synset.lemmas == ("dog", "domestic_dog", "Canis_familiaris")
     assert synset.pointers == (("n", "02083346"), ("n", "01322604"))
+    assert synset.symbols == ("@", "~")
     assert synset.gloss == "a member of"
 
 
@@ -35,6 +37,7 @@ def test_verb_line_skips_sentence_frames() -> None:
     synset = parse_synset(VERB)
     assert synset.lemmas == ("breathe", "respire")
     assert synset.pointers == (("v", "00005041"), ("n", "00831191"), ("a", "4017"))
+    assert synset.symbols == ("*", "+", "+")
     assert synset.gloss == "air"
 
 
@@ -69,6 +72,8 @@ def test_folder(tmp_path: Path) -> None:
     assert senses["n", "dog", "02084071"] == 2
     assert senses["v", "breathe", "00001740"] == 1
     assert set(source_hashes(tmp_path)) == {"data.noun", "data.verb", "index.noun", "index.verb"}
+    assert [synset.lemmas[0] for synset in read_synsets(tmp_path, "n")] == ["dog"]
+    assert set(read_senses(tmp_path, "n")) == {("n", "dog", "00000009"), ("n", "dog", "02084071")}
 
 
 def test_missing_sources_name_the_package(tmp_path: Path) -> None:
@@ -76,3 +81,4 @@ def test_missing_sources_name_the_package(tmp_path: Path) -> None:
     (tmp_path / "data.verb").unlink()
     with pytest.raises(DatasetError, match=r"missing data\.verb of WordNet 3\.0; .*wordnet-base.*--dict"):
         check_sources(tmp_path)
+    check_sources(tmp_path, NOUN_FILES)

@@ -1,0 +1,34 @@
+"""Small operations on embedding tables and their rows."""
+
+from __future__ import annotations
+
+import torch
+from geoopt import ManifoldParameter
+from geoopt.manifolds.base import Manifold
+from torch import Tensor, nn
+
+from gsam.manifolds import record
+
+
+def table_rows(table: nn.Embedding, index: Tensor | None) -> Tensor:
+    """Return the rows of a table, all of them (the parameter itself) for None."""
+    return table.weight if index is None else table(index)
+
+
+def clip_rows(x: Tensor, limit: float | Tensor) -> Tensor:
+    """Scale rows [..., d] that are longer than ``limit`` down to it."""
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    over = norm > limit
+    return torch.where(over, x * (limit / torch.where(over, norm, 1.0)), x)
+
+
+def write_rows(weight: Tensor, rows: Tensor | None, values: Tensor) -> None:
+    """Overwrite rows of a parameter in place, all of them for None."""
+    weight = weight.detach()
+    weight.copy_(values) if rows is None else weight.index_copy_(0, rows, values)
+
+
+def place_on(table: nn.Embedding, manifold: Manifold) -> None:
+    """Make the rows of a filled table points of a manifold, for optimizers that know manifolds."""
+    table.weight = ManifoldParameter(table.weight.detach(), manifold=manifold)
+    record(table, "weight", manifold)  # outlives load_state_dict(assign=True), which leaves a plain parameter

@@ -1,0 +1,38 @@
+"""Relations sorted into 1-1, 1-N, N-1 and N-N."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+#: categories by their code: the side of the heads first, 1-N being one head with many tails
+CATEGORIES = ("1-1", "1-N", "N-1", "N-N")
+_MANY = 1.5
+
+
+def relation_categories(triples: Tensor, num_relations: int) -> Tensor:
+    """Return the category of each relation, as positions in :data:`CATEGORIES`, int64 [R].
+
+    A side is "N" if a relation has on average at least 1.5 distinct entities there for one on the other side: tails
+    per pair (h, r) that occurs, heads per pair (r, t) that occurs (Bordes et al., NeurIPS 2013, section 4.2).
+    Duplicate triples count once.
+
+    Args:
+        triples: int64 [T, 3], as a rule those of training.
+        num_relations: R.
+
+    Raises:
+        ValueError: a relation has no triple.
+    """
+    triples = triples.unique(dim=0)
+    occurrences = torch.bincount(triples[:, 1], minlength=num_relations)
+    if not bool(occurrences.all()):
+        missing = int((occurrences == 0).nonzero()[0])
+        raise ValueError(f"expected a triple of every relation, found none of relation {missing}; give all of training")
+    tails_per_head, heads_per_tail = (occurrences / _distinct(triples[:, [1, side]], num_relations) for side in (0, 2))
+    return 2 * (heads_per_tail >= _MANY).long() + (tails_per_head >= _MANY).long()
+
+
+def _distinct(pairs: Tensor, num_relations: int) -> Tensor:
+    """How many distinct rows (relation, entity) each relation has."""
+    return torch.bincount(pairs.unique(dim=0)[:, 0], minlength=num_relations)

@@ -1,0 +1,182 @@
+"""A knowledge-graph run from configuration to results.json, and a finished one opened again."""
+
+from __future__ import annotations
+
+import pickle
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from gsam.environment import environment
+from gsam.files import OutputError, atomic_write, read_json, write_json
+from gsam.kg.config import KGConfig
+from gsam.kg.graph_files import load_graph, save_graph
+from gsam.kg.ranking import rank
+from gsam.kg.training import TrainingHistory, train
+
+if TYPE_CHECKING:
+    from gsam.datasets import KnowledgeGraph
+
+OnEpoch = Callable[[TrainingHistory], Any]
+
+
+class KGRun:
+    """A checked configuration on a loaded graph, ready to train.
+
+    Building it builds the model's and the optimizer's smallest versions only; whatever does not fit is refused before
+    anything is computed or written.
+
+    Args:
+        config: what to run.
+        graph: the data.
+        device: where to train.
+
+    Raises:
+        ValueError: the graph has no validation or test triples.
+    """
+
+    def __init__(self, config: KGConfig, graph: KnowledgeGraph, *, device: str = "cpu") -> None:
+        self.config, self.graph, self.device = config, graph, device
+        for split in ("train", "valid", "test"):
+            if not len(graph.split(split)):
+                raise ValueError(f"expected {split} triples in {graph.name}, found none")
+
+    def build_model(self) -> nn.Module:
+        """The model with the initial weights of the seed, on the device."""
+        torch.manual_seed(self.config.seed)
+        return self.config.build_model(self.graph.num_entities, self.graph.num_relations).to(self.device)
+
+    def train(self, on_epoch: OnEpoch | None = None) -> tuple[nn.Module, TrainingHistory]:
+        """Train the model; it has the weights of its best validation.
+
+        Raises:
+            NonFiniteError: training diverged.
+        """
+        config, model = self.config, self.build_model()
+        steps = -(-2 * len(self.graph.train) // config.batch_size)
+        history = train(
+            model,
+            self.graph,
+            config.build_optimizer(model, config.epochs * steps),
+            sampling=config.sampling,
+            loss=config.loss_options,
+            schedule=config.training_schedule,
+            on_epoch=on_epoch,
+        )
+        return model, history
+
+    def record(self, folder: Path | None = None, on_epoch: OnEpoch | None = None) -> dict[str, Any]:
+        """Train, rank, and keep everything in ``folder`` if given; returns the content of its results.json.
+
+        Args:
+            folder: gets ``config.json``, ``history.json``, ``model.pt``, the graph (:func:`~gsam.kg.save_graph`) and,
+                last, ``results.json``: it says that the run is finished.
+            on_epoch: called with the history so far after each epoch.
+        """
+        model, history = self.train(on_epoch)
+        if folder is not None:
+            save_run(folder, self, model, history)
+        results = self.results(model, history)
+        if folder is not None:
+            write_json(folder / "results.json", results)
+        return results
+
+    def results(self, model: nn.Module, history: TrainingHistory) -> dict[str, Any]:
+        """The content of results.json: ``test`` and ``valid`` by the standard protocol, ``test_hybonet`` by the other.
+
+        In the protocol ``"hybonet"`` the head itself is no candidate, as in the code published with HyboNet.
+        """
+        config, graph = self.config, self.graph
+        started = time.perf_counter()
+        test = rank(model, graph, "test").metrics()
+        seconds = time.perf_counter() - started
+        return {
+            "dataset": graph.name,
+            "model": config.model,
+            "optimizer": config.optimizer,
+            "seed": config.seed,
+            "hyperparameters": config.hyperparameters,
+            "num_entities": graph.num_entities,
+            "num_relations": graph.num_relations,
+            "test": test,
+            "valid": rank(model, graph, "valid").metrics(),
+            "protocol": "standard",
+            "test_hybonet": rank(model, graph, "test", protocol="hybonet").metrics(),
+            "epochs_run": len(history.epoch_seconds),
+            "best_epoch": history.epoch[history.best],
+            "skipped_steps": history.skipped_steps,
+            "epoch_seconds_median": statistics.median(history.epoch_seconds),
+            "train_seconds": history.seconds[-1],
+            "eval_seconds": seconds,
+            "validation_seconds": history.eval_seconds,
+            "environment": environment(self.device),
+        }
+
+    @staticmethod
+    def open(folder: str | Path, *, device: str = "cpu") -> OpenedRun:
+        """Open a finished run, see :func:`load_run`."""
+        return load_run(folder, device=device)
+
+
+def save_run(folder: Path, run: KGRun, model: nn.Module, history: TrainingHistory) -> None:
+    """Write what :func:`load_run` reads, and the history."""
+    write_json(folder / "config.json", run.config.to_dict())
+    write_json(folder / "history.json", asdict(history))
+    with atomic_write(folder / "model.pt") as file:
+        torch.save({name: value.cpu() for name, value in model.state_dict().items()}, file)
+    save_graph(run.graph, folder)
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """A finished run.
+
+    Attributes:
+        config: what was run.
+        graph: the data it was run on.
+        model: with the weights that were kept, in evaluation mode.
+        results: the content of its results.json, or ``{}`` if it was not finished.
+    """
+
+    config: KGConfig
+    graph: KnowledgeGraph
+    model: nn.Module
+    results: dict[str, Any]
+
+
+def load_run(folder: str | Path, *, device: str = "cpu") -> OpenedRun:
+    """Open a folder that :meth:`KGRun.record` wrote; its model scores bit for bit as it did.
+
+    Args:
+        folder: the run.
+        device: where the model goes.
+
+    Raises:
+        OutputError: a file is missing or broken.
+    """
+    folder = Path(folder)
+    for name in ("config.json", "model.pt"):
+        if not (folder / name).is_file():
+            raise OutputError(
+                f"expected a run of `gsam kg train` in {folder}, found no {name}; check --run, or let the run finish"
+            )
+    try:
+        config = KGConfig(**read_json(folder / "config.json"))
+    except (TypeError, ValueError) as error:
+        raise OutputError(f"expected the configuration of a run in {folder}/config.json, found {error}") from error
+    graph = load_graph(folder)
+    model = config.build_model(graph.num_entities, graph.num_relations)
+    try:
+        model.load_state_dict(torch.load(folder / "model.pt", map_location="cpu", weights_only=True))
+    except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise OutputError(
+            f"expected weights of the model {config.model} in {folder}/model.pt, found {error}"
+        ) from error
+    results = folder / "results.json"
+    return OpenedRun(config, graph, model.to(device).eval(), read_json(results) if results.is_file() else {})

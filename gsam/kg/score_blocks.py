@@ -1,0 +1,140 @@
+"""Scores of queries against all entities, a block of queries at a time, within bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from gsam.kg._pairing import Parts
+from gsam.kg.scorers import Scorer
+
+#: entities are scored in multiples of this many. The kernels of a matrix product treat the columns that are left over
+#: from their own width (4 to 48) otherwise than the rest: equal entities would then score differently in the last bits
+LANES = 48
+_PARTS_LIMIT = 2**28  # numbers that the parts of all entities may take up to be kept
+_QUERIES = 4096  # whose parts are computed together
+_BLOCK = {"cpu": 2**21}  # scores in a block: 8 MB stay in the cache from product to counts, which 16 MB did not
+_BLOCK_ELSEWHERE = 2**26
+_LEAST_ROWS = 16  # below, a product would do little but read the entities
+
+
+def rows_per_block(num_entities: int, device: torch.device) -> int:
+    """Return how many queries to score at a time, so that passes over a block of scores are cheap."""
+    return max(_LEAST_ROWS, _BLOCK.get(device.type, _BLOCK_ELSEWHERE) // num_entities)
+
+
+class AllEntities:
+    """The parts of all N entities: kept if they fit, else computed again for every block of queries.
+
+    Args:
+        make: parts of the entities [n].
+        num_entities: N.
+        device: of the model.
+    """
+
+    def __init__(self, make: Callable[[Tensor], Parts], num_entities: int, device: torch.device) -> None:
+        index = padded(torch.arange(num_entities, device=device))
+        width = sum(part.numel() for part in make(index[:1]))
+        self._make = make
+        self._chunks = index.split(max(1, _PARTS_LIMIT // max(1, width) // LANES) * LANES)
+        self._kept = make(index) if len(self._chunks) == 1 else None
+
+    def scores(self, meet: Callable[[Parts], Tensor]) -> Tensor:
+        """Return [B, N'], the scores [B, n] that ``meet`` gives for parts of n entities, side by side."""
+        if self._kept is not None:
+            return meet(self._kept)
+        return torch.cat([meet(self._make(chunk)) for chunk in self._chunks], 1)
+
+
+@dataclass(frozen=True)
+class ByQuery:
+    """Scores of parts of queries with all candidates.
+
+    Attributes:
+        scorer: of the model.
+        ask: parts of the queries, given entity and relation [B].
+        relation: int64 [Q], sorted.
+        entity: int64 [Q], the known entity of each query.
+        num_entities: N.
+        rows: queries in a block.
+    """
+
+    scorer: Scorer
+    ask: Callable[[Tensor, Tensor], Parts]
+    entity: Tensor
+    relation: Tensor
+    num_entities: int
+    rows: int
+
+    def bounds(self) -> list[tuple[int, int]]:
+        """Return first and last query plus one of each block."""
+        return _cut(0, len(self.relation), self.rows)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Yield the scores [b, N'] of each block; the last N' - N columns are those of the last entity."""
+        everything = AllEntities(self.scorer.candidates, self.num_entities, self.relation.device)
+        step = max(1, _QUERIES // self.rows) * self.rows
+        for entity, relation in zip(self.entity.split(step), self.relation.split(step), strict=True):
+            parts = self.ask(entity, relation)
+            for start, stop in _cut(0, len(entity), self.rows):
+                query = tuple(part[start:stop] for part in parts)
+                yield everything.scores(partial(self.scorer.pairwise, query))
+
+
+@dataclass(frozen=True)
+class ByRelation:
+    """Scores of all heads for given tails, with a model that can only be asked for tails.
+
+    The heads are the queries here and the given tails the candidates, so a block has one relation.
+
+    Attributes:
+        scorer: of the model.
+        entity: int64 [Q], the tails.
+        relation: int64 [Q], sorted.
+        num_entities: N.
+        rows: tails in a block.
+    """
+
+    scorer: Scorer
+    entity: Tensor
+    relation: Tensor
+    num_entities: int
+    rows: int
+
+    def bounds(self) -> list[tuple[int, int]]:
+        """Return first and last tail plus one of each block."""
+        return [block for _, start, stop in self._groups() for block in _cut(start, stop, self.rows)]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Yield the scores [b, N'] of each block; the last N' - N columns are those of the last entity."""
+        for relation, start, stop in self._groups():
+            heads = AllEntities(partial(self._ask, relation), self.num_entities, self.relation.device)
+            for first, last in _cut(start, stop, self.rows):
+                tails = self.scorer.candidates(padded(self.entity[first:last]))
+                yield heads.scores(partial(self._meet, tails))[: last - first]
+
+    def _groups(self) -> list[tuple[int, int, int]]:
+        """Each relation that occurs, with its first and last query plus one."""
+        found, counts = self.relation.unique_consecutive(return_counts=True)
+        stops = counts.cumsum(0)
+        return list(zip(found.tolist(), (stops - counts).tolist(), stops.tolist(), strict=True))
+
+    def _ask(self, relation: int, heads: Tensor) -> Parts:
+        return self.scorer.query(heads, torch.full_like(heads, relation))
+
+    def _meet(self, tails: Parts, heads: Parts) -> Tensor:
+        return self.scorer.pairwise(heads, tails).mT
+
+
+def padded(index: Tensor) -> Tensor:
+    """Return ``index`` [n] with its last entry repeated up to a multiple of :data:`LANES`."""
+    length = -(-len(index) // LANES) * LANES
+    return torch.cat([index, index[-1:].expand(length - len(index))])
+
+
+def _cut(start: int, stop: int, rows: int) -> list[tuple[int, int]]:
+    return [(first, min(first + rows, stop)) for first in range(start, stop, rows)]

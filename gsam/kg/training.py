@@ -1,0 +1,234 @@
+"""The training loop of knowledge-graph models: one for every model, loss, kind of negatives and optimizer."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from gsam.fewshot.evaluation import NonFiniteError
+from gsam.kg.averaging import WeightAverage
+from gsam.kg.batches import Batch
+from gsam.kg.clipping import clip_gradients
+from gsam.kg.filters import KnownTails
+from gsam.kg.groups import invariants_as_they_are
+from gsam.kg.limits import constrain
+from gsam.kg.losses import LossOptions
+from gsam.kg.objective import Objective, Sampling
+from gsam.kg.ranking import rank
+from gsam.kg.schedule import TrainingSchedule
+from gsam.kg.triples import with_reciprocals
+from gsam.optim import SharpnessAware
+
+if TYPE_CHECKING:
+    from gsam.datasets import KnowledgeGraph
+
+
+HITS = ("hits@1", "hits@3", "hits@10")
+
+
+@dataclass
+class TrainingHistory:
+    """What happened.
+
+    Attributes:
+        epoch: number of epochs at each validation.
+        seconds: training time so far at each validation: batches, passes and steps alone.
+        loss: mean of the finite training losses since the last validation, at each validation.
+        mrr: filtered mean reciprocal rank over both sides at each validation.
+        hits: filtered Hits@1, @3 and @10 over both sides at each validation.
+        epoch_seconds: training time of each epoch.
+        epoch_loss: mean of the finite training losses of each epoch.
+        skipped_steps: steps skipped because a gradient was not finite.
+        eval_seconds: time of all validations.
+    """
+
+    epoch: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    mrr: list[float] = field(default_factory=list)
+    hits: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in HITS})
+    epoch_seconds: list[float] = field(default_factory=list)
+    epoch_loss: list[float] = field(default_factory=list)
+    skipped_steps: int = 0
+    eval_seconds: float = 0.0
+
+    @property
+    def best(self) -> int:
+        """Position of the first best validation."""
+        return max(range(len(self.mrr)), key=lambda i: (self.mrr[i], -i))
+
+    @property
+    def waited(self) -> int:
+        """Validations since the best one."""
+        return len(self.mrr) - 1 - self.best if self.mrr else 0
+
+
+OnEpoch = Callable[[TrainingHistory], Any]
+
+
+def train(
+    model: nn.Module,
+    graph: KnowledgeGraph,
+    optimizer: torch.optim.Optimizer,
+    *,
+    sampling: Sampling | None = None,
+    loss: LossOptions | None = None,
+    schedule: TrainingSchedule | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> TrainingHistory:
+    """Train on the triples of a graph and their reciprocals, and keep the weights of the best validation.
+
+    The device is waited for once an epoch, not once a step, unless the optimizer itself does.
+
+    Args:
+        model: with ``2 R`` relation types for the R relations of the graph, trained in place; on return it has the
+            weights with the best filtered validation MRR, and is in evaluation mode.
+        graph: its training triples are learnt, its validation triples choose.
+        optimizer: over the model's parameters. Its ``step`` takes a closure, which it may call several times: all
+            passes of a step see the same batch and the same negatives.
+        sampling: batches and negatives; default :class:`Sampling`.
+        loss: default :class:`LossOptions`.
+        schedule: default :class:`TrainingSchedule`.
+        on_epoch: called with the history so far after each epoch, e.g. to show progress.
+
+    Raises:
+        ValueError: the model has another number of entities or relation types, or there are no validation triples.
+        NonFiniteError: a score is NaN or infinite, or so are all losses of an epoch, or every step was skipped.
+    """
+    schedule, history = schedule or TrainingSchedule(), TrainingHistory()
+    trainer = _Trainer(model, graph, optimizer, sampling or Sampling(), loss or LossOptions(), schedule)
+    best: dict[str, Tensor] = {}
+    for epoch in range(1, schedule.epochs + 1):
+        model.train()
+        trainer.epoch(history)
+        last = epoch == schedule.epochs or sum(history.epoch_seconds) >= (schedule.max_seconds or math.inf)
+        if last or epoch % schedule.validate_every == 0:
+            with trainer.averaged():
+                trainer.validate(history)
+                if not history.waited:
+                    best = {name: value.clone() for name, value in model.state_dict().items()}
+        if on_epoch is not None:
+            on_epoch(history)
+        if last or history.waited >= schedule.patience:
+            break
+    model.load_state_dict(best)
+    model.eval()
+    return history
+
+
+class _Trainer:
+    """What stays the same from epoch to epoch."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        graph: KnowledgeGraph,
+        optimizer: torch.optim.Optimizer,
+        sampling: Sampling,
+        loss: LossOptions,
+        schedule: TrainingSchedule,
+    ) -> None:
+        _check_sizes(model, graph)
+        self.model, self.graph, self.optimizer, self.schedule = model, graph, optimizer, schedule
+        self.device = next(model.parameters()).device
+        triples = with_reciprocals(graph.train, graph.num_relations).to(self.device)
+        every = with_reciprocals(graph.all_triples(), graph.num_relations).to(self.device)
+        self.known = KnownTails(every, graph.num_entities, 2 * graph.num_relations)  # for validation alone
+        self.batches, self.sampler = sampling.build(triples, graph.num_entities, 2 * graph.num_relations)
+        self.objective = Objective(model, loss, count=self.sampler.count)
+        self.average = WeightAverage(model, schedule.average) if schedule.average else None
+        self.reduce: Callable[[Tensor], Tensor] = getattr(optimizer, "reduce", Tensor.mean)  # ESAM's, mSAM's choice
+        self.rates = [group["lr"] for group in optimizer.param_groups]
+        self.steps, self.total = 0, schedule.epochs * len(self.batches)
+        self.bound = schedule.max_grad_norm
+        if isinstance(optimizer, SharpnessAware) and self.bound is not None:  # which clips what its passes make
+            optimizer.max_grad_norm, self.bound = self.bound, None
+        self.skipped = self._skipped()
+
+    def epoch(self, history: TrainingHistory) -> None:
+        """One pass over the triples."""
+        before = sum(history.epoch_seconds)
+        started = time.perf_counter()
+        losses = []
+        for batch in self.batches.epoch():
+            self._set_rates(before + time.perf_counter() - started)
+            losses.append(self.step(batch))
+        found = torch.stack(losses)
+        finite = found[found.isfinite()]  # the steps of the others were skipped, or have ruined the weights
+        loss = float(finite.mean())  # waits for the device
+        history.epoch_seconds.append(time.perf_counter() - started)
+        history.skipped_steps = self._skipped() - self.skipped
+        number = len(history.epoch_seconds)
+        if not finite.numel():
+            raise NonFiniteError(f"expected a finite loss, found none in epoch {number}; lower --lr")
+        if history.skipped_steps == self.steps:
+            raise NonFiniteError(f"expected finite gradients, found none in the {self.steps} steps so far; lower --lr")
+        history.epoch_loss.append(loss)
+
+    def step(self, batch: Batch) -> Tensor:
+        """One optimizer step; the loss, without waiting for it."""
+        negatives = self.sampler.draw(batch)
+
+        def closure() -> Tensor:
+            for parameter in self.model.parameters():
+                parameter.grad = None
+            loss = self.reduce(self.objective.losses(batch, negatives))
+            loss.backward()
+            if self.bound is not None:
+                clip_gradients(self.model.parameters(), self.bound)
+            return loss.detach()
+
+        take: Any = self.optimizer.step
+        with invariants_as_they_are():
+            loss: Tensor = take(closure)
+        constrain(self.model, self.optimizer, self.objective.touched(batch, negatives))
+        if self.average is not None:
+            self.average.update()
+        return loss
+
+    def validate(self, history: TrainingHistory) -> None:
+        """Rank the validation triples."""
+        started = time.perf_counter()
+        self.model.eval()
+        found = rank(self.model, self.graph, "valid", known=self.known).metrics()["both"]
+        since = history.epoch[-1] if history.epoch else 0
+        history.epoch.append(len(history.epoch_seconds))
+        history.seconds.append(sum(history.epoch_seconds))
+        history.loss.append(statistics.fmean(history.epoch_loss[since:]))
+        history.mrr.append(found["mrr"])
+        for name in HITS:
+            history.hits[name].append(found[name])
+        history.eval_seconds += time.perf_counter() - started
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """The averaged weights within the block, if there are any."""
+        return nullcontext() if self.average is None else self.average.applied()
+
+    def _set_rates(self, seconds: float) -> None:
+        factor = self.schedule.factor(self.steps, self.total, seconds)
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor
+        self.steps += 1
+
+    def _skipped(self) -> int:
+        return getattr(self.optimizer, "skipped_steps", 0)
+
+
+def _check_sizes(model: nn.Module, graph: KnowledgeGraph) -> None:
+    expected = (graph.num_entities, 2 * graph.num_relations)
+    found = (model.num_nodes, model.num_relations)
+    if found != expected:
+        raise ValueError(
+            f"expected a model of {expected[0]} entities and {expected[1]} relation types (those of the graph and "
+            f"their reciprocals), found {found[0]} and {found[1]}"
+        )
+    if not len(graph.valid):
+        raise ValueError("expected validation triples to choose the weights by, found none")

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gsam.kg.relation_categories import CATEGORIES, relation_categories
+from tests.kg.naive_ranking import random_graph
+
+
+def naive_category(triples: set[tuple[int, int, int]], relation: int) -> str:
+    own = {(h, t) for h, r, t in triples if r == relation}
+    tails = [len({t for a, t in own if a == h}) for h in {h for h, _ in own}]
+    heads = [len({h for h, b in own if b == t}) for t in {t for _, t in own}]
+    sides = ["N" if sum(counts) / len(counts) >= 1.5 else "1" for counts in (heads, tails)]
+    return "-".join(sides)
+
+
+def test_one_relation_of_each_kind() -> None:
+    triples = [
+        *[(0, 0, 1), (2, 0, 3)],  # one to one
+        *[(0, 1, 1), (0, 1, 2), (0, 1, 3)],  # one head, three tails
+        *[(1, 2, 0), (2, 2, 0), (3, 2, 0)],  # three heads, one tail
+        *[(h, 3, t) for h in (0, 1) for t in (2, 3)],
+    ]
+    assert [CATEGORIES[c] for c in relation_categories(torch.tensor(triples), 4)] == ["1-1", "1-N", "N-1", "N-N"]
+
+
+def test_exactly_one_and_a_half_is_many() -> None:
+    triples = torch.tensor([(0, 0, 1), (0, 0, 2), (3, 0, 4)])  # three tails over two heads
+    assert CATEGORIES[relation_categories(triples, 1)[0]] == "1-N"
+
+
+def test_duplicates_count_once() -> None:
+    triples = torch.tensor([(0, 0, 1)] * 5 + [(2, 0, 3)])
+    assert CATEGORIES[relation_categories(triples, 1)[0]] == "1-1"
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("count", [40, 70, 160])
+def test_equals_counting_by_sets(seed: int, count: int) -> None:
+    graph = random_graph(30, 5, count=count, seed=seed)
+    triples = {tuple(row) for row in graph.train.tolist()}
+    found = [CATEGORIES[c] for c in relation_categories(graph.train, 5)]
+    assert found == [naive_category(triples, r) for r in range(5)]
+
+
+def test_a_relation_without_triples_is_refused_by_number() -> None:
+    with pytest.raises(ValueError, match="found none of relation 1"):
+        relation_categories(torch.tensor([(0, 0, 1), (0, 2, 1)]), 3)

@@ -34,9 +34,10 @@ docs: $(VENV)/.installed
 GRIDS := preset preset_transductive table3_open
 
 bench: $(VENV)/.installed  ## every figure of the README, into benchmarks/results/ (hours)
-	for script in $(filter-out %/bench_grid.py,$(wildcard benchmarks/bench_*.py)); do $(BIN)/python $$script || exit 1; done
+	for script in $(filter-out %/bench_grid.py %/bench_kg_accuracy.py,$(wildcard benchmarks/bench_*.py)); do $(BIN)/python $$script || exit 1; done
 	$(BIN)/python benchmarks/bench_episodes.py --threads 2
 	$(BIN)/python benchmarks/bench_interval.py --dataset wordnet --split wordnet
+	for set in wn18rr fb15k-237; do $(BIN)/python benchmarks/bench_kg_accuracy.py $$set || exit 1; done
 	for grid in $(GRIDS); do $(BIN)/python benchmarks/bench_grid.py $$grid || exit 1; done
 
 clean:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from typing import Any
 
 import torch
@@ -19,7 +20,8 @@ from gsam.manifolds import lorentz_math
 
 def configuration(options: argparse.Namespace) -> KGConfig:
     """The preset, and what the command line changes."""
-    return configure(options.dataset, seed=options.seed, optimizer=options.optimizer, epochs=options.epochs)
+    chosen = {"seed": options.seed, "optimizer": options.optimizer, "epochs": options.epochs}
+    return configure(options.dataset, **chosen, **json.loads(options.settings))
 
 
 def told(history: TrainingHistory) -> None:
@@ -60,6 +62,7 @@ def main() -> None:
     parser.add_argument("--optimizer", help="in place of the preset's")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--settings", default="{}", help="other fields of KGConfig, as JSON")
     parser.add_argument("--name", help="of the file in results/")
     options = parser.parse_args()
     torch.set_num_threads(1)

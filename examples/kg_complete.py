@@ -13,18 +13,7 @@ from gsam.kg import KGRun, configure, predict, rank
 
 torch.set_num_threads(1)  # the model is too small to gain from more
 graph = load_knowledge_graph("wordnet-mammals")
-config = configure(
-    graph.name,
-    model="hybonet",
-    dim=10,
-    optimizer="lorentz-sam",
-    rho=0.05,
-    lr=3e-2,
-    epochs=10,
-    batch_size=500,
-    negatives="all",
-    loss="softmax",
-)
+config = configure(graph.name, model="hybonet", optimizer="lorentz-sam", dim=10, negatives="all", epochs=20)
 model, history = KGRun(config, graph).train()
 
 figures = rank(model, graph, "test").metrics()["both"]

@@ -9,19 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gsam.kg.run import KGRun
 
-# chosen on the validation triples, with seeds other than the demo's: lr of {0.01, 0.02} for Riemannian Adam, the same
-# for both; rho of {0.05, 0.2, 0.5, 1}
-SETTINGS: dict[str, Any] = {
-    "model": "hybonet",
-    "dim": 10,
-    "negatives": "all",
-    "loss": "softmax",
-    "batch_size": 500,
-    "lr": 2e-2,
-    "validate_every": 2,
-}
-RUNS: tuple[tuple[str, dict[str, Any]], ...] = (("radam", {}), ("lorentz-sam", {"rho": 0.2}))
-SEEDS = (0, 1)
+# the default preset, but for what was chosen by validation MRR (30 epochs, seed 1): the radius of Lorentz SAM among 1, 3
+# and 6, the learning rate of Riemannian Adam among 0.02, 0.06, 0.17 and 0.4
+SETTINGS: dict[str, Any] = {"model": "hybonet", "dim": 10, "negatives": "all", "validate_every": 2}
+RUNS: tuple[tuple[str, dict[str, Any]], ...] = (("radam", {"lr": 0.4}), ("lorentz-sam", {"lr": 0.17, "rho": 3.0}))
+SEEDS = (0, 1, 2)
 HEADER = ("model", "optimizer", "MRR", "Hits@1", "Hits@3", "Hits@10", "s / epoch")
 
 

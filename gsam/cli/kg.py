@@ -52,6 +52,7 @@ def train(
     ] = None,
     num_negatives: Annotated[int | None, typer.Option(help="Negatives of each triple.")] = None,
     filter_negatives: Annotated[bool | None, typer.Option(help="Take out those that are training triples.")] = None,
+    own_head: Annotated[bool | None, typer.Option(help="The head of a triple is a negative of its query, too.")] = None,
     loss: Annotated[str | None, typer.Option(help="bce, softmax or self-adversarial.")] = None,
     negative_weight: Annotated[float | None, typer.Option(help="Of bce and self-adversarial.")] = None,
     loss_margin: Annotated[float | None, typer.Option(help="Added to the scores by bce and self-adversarial.")] = None,
@@ -73,8 +74,8 @@ def train(
         list[str] | None,
         typer.Option(
             "--option",
-            help="NAME=VALUE: another option of model or optimizer (value none: no limit); entities.NAME=VALUE or "
-            "relations.NAME=VALUE: of the optimizer for these alone. Repeatable.",
+            help="NAME=VALUE: another option of model or optimizer (value none: no limit); PART.NAME=VALUE: of the "
+            "optimizer for entities, biases or relations alone. Repeatable.",
         ),
     ] = None,
     device: Device = "auto",

@@ -59,7 +59,7 @@ def show_summary(folders: Sequence[Path]) -> None:
 
 def _over_seeds(results: Sequence[dict[str, Any]]) -> list[list[str]]:
     """Means over seeds with 95 % intervals, by protocol."""
-    from gsam.fewshot.evaluation import mean_ci95
+    from gsam.evaluation import mean_ci95
 
     rows = []
     for name, key in (("standard", "test"), ("hybonet", "test_hybonet")):

@@ -29,7 +29,7 @@ def from_triples(
     Args:
         splits: ``"train"``, ``"valid"`` and ``"test"``, all of one kind. Numbers: an integer tensor or array [T, 3],
             taken as they are, duplicates included. Names: a sequence of (head, relation, tail), numbered and cleaned
-            as those of a file (:func:`gsam.datasets.triples.number_splits`), "lines" being positions from 1.
+            as those of a file (``number_splits``), "lines" being positions from 1.
         entities: N names for numbered entities; default their numbers, N the largest one plus 1.
         relations: R names for numbered relations; default their numbers.
         name: Name of the graph.

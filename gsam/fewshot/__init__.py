@@ -1,5 +1,6 @@
 """Few-shot node classification: splits, episodes, methods, baselines that train nothing, and the loop around them."""
 
+from gsam.evaluation import NonFiniteError, mean_ci95
 from gsam.fewshot.adaptation import InnerLoop
 from gsam.fewshot.amm_gnn import AMMGNN, AttributeMatcher
 from gsam.fewshot.baselines import Baseline, LinearProbe, SGCPrototype, baseline_embedding
@@ -7,7 +8,7 @@ from gsam.fewshot.config import FewShotConfig
 from gsam.fewshot.distance_losses import ICNNLoss, ProtoTripletLoss
 from gsam.fewshot.encoder import EpisodeGCN
 from gsam.fewshot.episodes import Episode, EpisodeError, EpisodeSampler, load_episodes, save_episodes
-from gsam.fewshot.evaluation import NonFiniteError, accuracy, evaluate, mean_ci95
+from gsam.fewshot.evaluation import accuracy, evaluate
 from gsam.fewshot.gpn import GPN
 from gsam.fewshot.inputs import EpisodeInputs, NodeInputs, PreparedGraph
 from gsam.fewshot.meta_gnn import MetaGNN

@@ -1,22 +1,16 @@
-"""Accuracy over episodes, and intervals over seeds."""
+"""Accuracy over episodes."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from gsam.evaluation import NonFiniteError, evaluating
 from gsam.fewshot.episodes import Episode
 from gsam.fewshot.inputs import EpisodeInputs, PreparedGraph
 from gsam.fewshot.method import FewShotMethod
-
-
-class NonFiniteError(ArithmeticError):
-    """Scores that are NaN or infinite, which no accuracy can be made of."""
 
 
 def accuracy(score: Callable[[Episode], Tensor], episodes: Sequence[Episode]) -> float:
@@ -45,17 +39,6 @@ def evaluate_inputs(method: FewShotMethod, tasks: Iterable[EpisodeInputs]) -> fl
         return mean_accuracy((method.logits(inputs), inputs.targets) for inputs in tasks)
 
 
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode within the block; the mode is put back afterwards."""
-    training = module.training
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train(training)
-
-
 def mean_accuracy(scored: Iterable[tuple[Tensor, Tensor]]) -> float:
     """Mean over tasks of the share of queries whose highest logit is the target's, in percent."""
     return float(task_accuracies(scored).mean())
@@ -76,16 +59,3 @@ def task_accuracies(scored: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
             raise NonFiniteError(f"expected finite logits, found NaN or infinity in episode {number}; lower --lr")
         shares.append((logits.argmax(1).cpu() == targets.cpu()).double().mean())
     return 100.0 * torch.stack(shares)
-
-
-def mean_ci95(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and half-width of its 95 % interval (Student's t); ``None`` for a single value, which has no interval."""
-    from scipy import stats
-
-    count = len(values)
-    if not count:
-        raise ValueError("expected at least one value, found none")
-    if count < 2:
-        return float(np.mean(values)), None
-    spread = float(np.std(values, ddof=1)) / math.sqrt(count)
-    return float(np.mean(values)), float(stats.t.ppf(0.975, count - 1)) * spread

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from gsam.environment import environment
+from gsam.evaluation import mean_ci95
 from gsam.fewshot.config import FewShotConfig, class_split, samplers
 from gsam.fewshot.episodes import Episode, save_episodes
-from gsam.fewshot.evaluation import accuracy, evaluate, mean_ci95
+from gsam.fewshot.evaluation import accuracy, evaluate
 from gsam.fewshot.inputs import PreparedGraph
 from gsam.fewshot.method import FewShotMethod
 from gsam.fewshot.prepared import PreparedData

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
+from gsam.evaluation import NonFiniteError, evaluating
 from gsam.fewshot.episodes import Episode, EpisodeSampler
-from gsam.fewshot.evaluation import NonFiniteError, evaluate_inputs, evaluating
+from gsam.fewshot.evaluation import evaluate_inputs
 from gsam.fewshot.inputs import EpisodeInputs, PreparedGraph
 from gsam.fewshot.method import FewShotMethod
 from gsam.optim.recipes import Recipe

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from gsam.fewshot.evaluation import NonFiniteError, evaluating
+from gsam.evaluation import NonFiniteError, evaluating
 from gsam.kg.filters import KnownTails
 from gsam.kg.ranks import Ranking
 from gsam.kg.score_blocks import ByQuery, ByRelation, rows_per_block

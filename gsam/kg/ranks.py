@@ -61,8 +61,8 @@ class Ranking:
     def per_category(self, graph: KnowledgeGraph, ks: Sequence[int] = HITS) -> dict[str, Figures]:
         """Return the :meth:`metrics` of the triples of each kind of relation: ``1-1``, ``1-N``, ``N-1``, ``N-N``.
 
-        The kinds are those of the training triples, see :func:`~gsam.kg.relation_categories`; one without triples
-        here is left out.
+        The kinds are those of the training triples, see
+        :func:`~gsam.kg.relation_categories.relation_categories`; one without triples here is left out.
         """
         categories = relation_categories(graph.train.cpu(), graph.num_relations)
         return self._by(categories[self.triples[:, 1]], dict(enumerate(CATEGORIES)), ks)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from gsam.fewshot.evaluation import NonFiniteError
+from gsam.evaluation import NonFiniteError
 from gsam.kg.averaging import WeightAverage
 from gsam.kg.batches import Batch
 from gsam.kg.clipping import clip_gradients

@@ -20,9 +20,9 @@ class Lorentz(Hyperbolic):
 
     A ``geoopt.Manifold`` for ``geoopt.ManifoldParameter`` and Riemannian optimizers, over the functions of
     :mod:`gsam.manifolds.lorentz_math`, whose docstring says how accurate it is where. The time coordinate of every
-    point returned is computed from its space coordinates; the time coordinate of a tangent vector is only read by
-    :meth:`proju`. geoopt's ``Lorentz(k)`` is ``Lorentz(c=1 / k)``; unlike there, :meth:`expmap0` takes and
-    :meth:`logmap0` returns the ``d`` space coordinates of a tangent vector at the origin.
+    point returned is computed from its space coordinates; that of a tangent vector follows from the others, and no
+    method but :meth:`proju` goes by it. geoopt's ``Lorentz(k)`` is ``Lorentz(c=1 / k)``; unlike there,
+    :meth:`expmap0` takes and :meth:`logmap0` returns the ``d`` space coordinates of a tangent vector at the origin.
 
     Args:
         c: minus the curvature, finite and above 0.

@@ -7,9 +7,9 @@ Points are tensors of shape ``(..., d + 1)`` with the time coordinate at index 0
 
 of sectional curvature :math:`-c < 0`; ``c`` is a float or a tensor that broadcasts against ``(..., 1)``. A tangent
 vector :math:`u` at :math:`x` has the same shape and :math:`\langle x, u\rangle_L = 0`: its time coordinate
-:math:`u_0 = \langle x_{1:}, u_{1:}\rangle / x_0` says nothing new, and except in :func:`inner` and
-:func:`project_tangent` it is not read. Leading dimensions broadcast. No argument is written to, nothing waits for a
-device, nothing is checked: outside the range below results are infinite or NaN.
+:math:`u_0 = \langle x_{1:}, u_{1:}\rangle / x_0` says nothing new; only :func:`inner` and :func:`project_tangent` read
+it, and :func:`expmap_transport` passes it on. Leading dimensions broadcast. No argument is written to, nothing waits
+for a device, nothing is checked: outside the range below results are infinite or NaN.
 
 **Accuracy.** Textbook formulas take differences of numbers as large as :math:`\cosh^2(\sqrt c\,r)` at distance
 :math:`r` from the origin. Here each difference is taken before it is squared, between vectors that are no longer than
@@ -26,8 +26,8 @@ largest radius          0.10   0.90  2.94  4.50  4.65  4.65  4.65
 
 and other curvatures scale both lengths by :math:`1/\sqrt c`. Beyond, the error grows as :math:`e^r`, until at
 :math:`u \cosh(\sqrt c\,r) = 1` (radius 17.3 in float32, 37.4 in float64) a rounded tangent vector has neither a
-direction nor a length. Points and distances from the origin and along a ray are as good there as anywhere, up to
-:func:`max_radius`.
+direction nor a length. Points and their distances from the origin are as good there as anywhere, up to
+:func:`max_radius`; the distance of two points is known to about ``u`` times the coordinates of the nearer one.
 """
 
 from __future__ import annotations

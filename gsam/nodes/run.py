@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gsam.environment import environment
-from gsam.fewshot.evaluation import mean_ci95
+from gsam.evaluation import mean_ci95
 from gsam.files import atomic_write, write_json
 from gsam.nodes.baselines import features_only
 from gsam.nodes.config import NodesConfig

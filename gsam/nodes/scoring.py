@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gsam.fewshot.evaluation import NonFiniteError
+from gsam.evaluation import NonFiniteError
 
 
 def metric_name(classes: int) -> str:

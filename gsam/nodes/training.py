@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gsam.fewshot.evaluation import NonFiniteError, evaluating
+from gsam.evaluation import NonFiniteError, evaluating
 from gsam.nodes.graph import NodeGraph
 from gsam.nodes.scoring import score
 from gsam.nodes.splits import NodeSplit

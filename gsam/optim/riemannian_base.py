@@ -143,6 +143,8 @@ class RiemannianOptimizer(torch.optim.Optimizer, ABC):
             state = self._state(param)
             fresh = not state
             self._begin(state)
+            if not points.numel():  # a gradient that touches no row; geoopt's products cannot reshape nothing
+                continue
             for part in _blocks(param, manifold) if rows is None else [_checked(rows, param, manifold)]:
                 here, there = (points[part], grad[part]) if isinstance(part, slice) else (points, grad)
                 gradient = _gradient(group, manifold, here, there)

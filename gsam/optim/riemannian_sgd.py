@@ -96,9 +96,12 @@ class RiemannianSGD(RiemannianOptimizer):
 
     def _advance_plain(self, group: dict[str, Any], params: list[Tensor], states: list[dict[str, Tensor]]) -> None:
         momenta = [state.get("momentum_buffer") for state in states]
+        gradients = [param.grad for param in params if param.grad is not None]
+        if group["nesterov"]:  # torch adds the momentum to what it is given
+            gradients = [gradient.clone() for gradient in gradients]
         sgd(
             params,
-            [param.grad for param in params if param.grad is not None],
+            gradients,
             momenta,
             foreach=True,
             **{key: group[key] for key in ("momentum", "dampening", "nesterov", "weight_decay", "maximize")},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gsam.fewshot.evaluation import mean_ci95
+from gsam.evaluation import mean_ci95
 
 HEADER = ("method", "optimizer", "accuracy %", "difference to {reference}", "s / 200 episodes", "time ratio")
 

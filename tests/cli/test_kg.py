@@ -1,6 +1,8 @@
 """``gsam kg`` from outside: what it writes and prints, and that bad input costs one line and nothing else."""
 
 import csv
+import dataclasses
+import inspect
 import json
 import subprocess
 import sys
@@ -13,8 +15,9 @@ import numpy as np
 import pytest
 
 from gsam.cli.app import main
+from gsam.cli.kg import train
 from gsam.datasets import load_knowledge_graph
-from gsam.kg import KGRun, configure, load_run, predict, rank
+from gsam.kg import KGConfig, KGRun, configure, load_run, predict, rank
 from tests.kg.toy_graph import toy_graph
 
 QUICK = ("--dim", "4", "--epochs", "3", "--batch-size", "64", "--num-negatives", "8", "--validate-every", "2")
@@ -88,7 +91,17 @@ def test_options_reach_model_loss_sampling_optimizer_and_groups(kg: Command, toy
         *("--optimizer", "lorentz-sam", "--rho", "0.1", "--negatives", "all", "--loss", "softmax", "--lr", "0.02"),
         *("--label-smoothing", "0.1", "--score-scale", "2", "--schedule", "cosine", "--warmup-steps", "2"),
         *("--average", "0.5", "--max-grad-norm", "3", "--weight-decay", "0.001", "--patience", "7", "--n3", "0"),
-        *("--max-seconds", "1000", "--no-filter-negatives", "--no-sparse", "--seed", "5", "--threads", "1"),
+        *(
+            "--max-seconds",
+            "1000",
+            "--no-filter-negatives",
+            "--own-head",
+            "--no-sparse",
+            "--seed",
+            "5",
+            "--threads",
+            "1",
+        ),
         *("--option", "max_norm=none", "--option", "margin=4.0", "--option", "relations.weight_decay=0.5"),
         *("--option", "transport=false"),
     )
@@ -112,13 +125,20 @@ def test_options_reach_model_loss_sampling_optimizer_and_groups(kg: Command, toy
         "patience": 7,
         "max_seconds": 1000.0,
         "filter_negatives": False,
+        "own_head": True,
         "sparse": False,
-        "groups": {"relations": {"weight_decay": 0.5}},
-        "options": {"max_norm": None, "margin": 4.0, "transport": False},
     }
     assert {name: config[name] for name in expected} == expected
+    assert config["groups"]["relations"]["weight_decay"] == 0.5  # the preset has more
+    assert config["options"].items() >= {"max_norm": None, "margin": 4.0, "transport": False}.items()
     opened = load_run(tmp_path / "out")
     assert (opened.model.max_norm, opened.model.margin) == (None, 4.0)
+
+
+def test_every_setting_can_be_chosen() -> None:
+    """What KGConfig has and the command has not would be out of reach."""
+    settings = {field.name for field in dataclasses.fields(KGConfig)} - {"seed", "groups", "options"}
+    assert settings < set(inspect.signature(train).parameters)
 
 
 def test_preset_fills_in_what_is_not_chosen(kg: Command, toy: Path, tmp_path: Path) -> None:
@@ -169,8 +189,11 @@ def test_progress_says_loss_time_and_mrr(kg: Command, toy: Path, tmp_path: Path,
     assert len(lines) == 3
     assert "validation" not in lines[0]
     history = json.loads((tmp_path / "out" / "history.json").read_text())
+    optimizer = json.loads((tmp_path / "out" / "config.json").read_text())["optimizer"]
     for epoch, line in enumerate(lines):
-        assert line.startswith(f"hybonet radam seed 0: epoch {epoch + 1}, loss {history['epoch_loss'][epoch]:.4g}, ")
+        assert line.startswith(
+            f"hybonet {optimizer} seed 0: epoch {epoch + 1}, loss {history['epoch_loss'][epoch]:.4g}, "
+        )
         assert f"{history['epoch_seconds'][epoch]:.3g} s/epoch" in line
     assert f"validation MRR {history['mrr'][0]:.4f} (best {history['mrr'][0]:.4f})" in lines[1]
     assert f"validation MRR {history['mrr'][1]:.4f} (best {max(history['mrr']):.4f})" in lines[2]
@@ -302,10 +325,10 @@ def test_a_bad_file_from_outside(gsam, toy: Path, tmp_path: Path) -> None:
         (("--model", "nope"), "hybonet"),
         (("--optimizer", "nope"), "lorentz-sam"),
         (("--optimizer", "fgsam"), "peer"),
-        (("--rho", "0.1"), "rho"),
+        (("--optimizer", "radam", "--rho", "0.1"), "rho"),
         (("--option", "radius=1"), "radius"),
         (("--option", "margin"), "NAME=VALUE"),
-        (("--option", "nobody.lr=1"), "entities and relations"),
+        (("--option", "nobody.lr=1"), "entities"),
         (("--option", "relations.speed=1"), "speed"),
         (("--model", "roth", "--dim", "5"), "even"),
         (("--preset", "nope"), "preset"),

@@ -135,6 +135,15 @@ class AccuracyContract:
                 assert s.manifold.check_vector_on_tangent(point, vector, atol=0, rtol=slack), place
 
     @per_case
+    @per_dtype
+    def test_a_covector_keeps_the_vector(self, case: Case, dtype: torch.dtype) -> None:
+        """There and back far from the origin: no more is lost than rounding the vector loses."""
+        for place, s in settings(case, dtype):
+            back = s.manifold.egrad2rgrad(s.x, s.manifold.rgrad2egrad(s.x, s.u))
+            slack = 32 * s.unit * math.cosh(s.rho) * place.distance
+            assert lengths(s, s.x, back - s.u).max() <= slack, place
+
+    @per_case
     def test_float32_agrees_with_float64(self, case: Case) -> None:
         """Gradients as well: those of the distance, of length 1 both, at places of every kind."""
         exact = case.build(torch.float64)

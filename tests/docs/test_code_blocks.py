@@ -16,7 +16,10 @@ from gsam.nn import peer_registry
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-WITH_CODE = {"README.md", "quickstart.md", "loops.md", "data.md", "extending.md"}
+WITH_CODE = {
+    *("README.md", "quickstart.md", "loops.md", "data.md", "extending.md"),
+    *("knowledge_graphs.md", "manifolds.md"),
+}
 
 
 def blocks(page: Path) -> list[tuple[int, str]]:
@@ -51,6 +54,8 @@ def test_the_readme_example_learns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert names["loss"].item() < 1.0  # log(4) = 1.39 is guessing
     guess = gnn(data.x, data.edge_index).argmax(1)
     assert bool((guess == data.y)[data.train_mask].all())
+    assert names["sam"].skipped_steps == 0
+    assert names["errors"][-1] < 0.5 * names["errors"][0]
 
 
 def test_every_page_with_code_is_listed() -> None:

@@ -15,7 +15,10 @@ from scipy import stats
 from tests.docs.test_reference import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
+import figure_files
 import figures
+import figures_fewshot
+import figures_kg
 
 LINES = ("sgc_prototype", "linear_probe", "tuned_prototype", "proto_laplacian")
 SEEDS = (0, 1, 2, 3, 4)
@@ -34,7 +37,10 @@ def test_pages_are_up_to_date(page: Path) -> None:
 @pytest.mark.parametrize("page", figures.PAGES, ids=lambda page: page.name)
 def test_every_source_names_command_machine_and_commit(page: Path) -> None:
     sources = [line for line in figures.section(page).splitlines() if line.startswith("- ")]
-    assert len(sources) == {"README.md": 8, "honest_numbers.md": 11}[page.name]
+    optional = [path for path in figure_files.RESULTS.glob("kg_*.json") if not path.stem.startswith("kg_optimizers")]
+    compared = figures_kg.optimizers()  # a comparison that is under way may have nothing to show yet
+    of_graphs = len(optional) + sum(line.startswith("- ") for line in compared)
+    assert len(sources) == {"README.md": 8, "honest_numbers.md": 11}[page.name] + of_graphs
     for line in sources:
         path = re.search(r"`(benchmarks/results/[^`]+)`", line)
         assert path
@@ -48,18 +54,18 @@ def test_every_source_names_command_machine_and_commit(page: Path) -> None:
 def test_all_results_are_read_and_described() -> None:
     """Each file of results/ stands in the index of the benchmarks; what makes one for a page is a script of ours."""
     described = (ROOT / "benchmarks" / "README.md").read_text()
-    for command in figures.COMMANDS.values():
+    for command in figure_files.COMMANDS.values():
         assert (ROOT / command.split()[1]).exists()
     patterns = {re.sub(r"<\w+>", ".+", name) for name in re.findall(r"`([\w<>]+)\.json`", described)}
-    for path in figures.RESULTS.glob("*.json"):
+    for path in figure_files.RESULTS.glob("*.json"):
         assert any(re.fullmatch(pattern, path.stem) for pattern in patterns), f"no script writes {path.name}"
 
 
 def test_a_missing_file_names_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "RESULTS", tmp_path)
-    for name, command in figures.COMMANDS.items():
+    monkeypatch.setattr(figure_files, "RESULTS", tmp_path)
+    for name, command in figure_files.COMMANDS.items():
         with pytest.raises(FileNotFoundError, match=rf"{name}.json, found none; run: {re.escape(command)}$"):
-            figures.result(name)
+            figure_files.result(name)
 
 
 # -- few-shot accuracy, on made-up results ----------------------------------------------------------------------------
@@ -111,7 +117,7 @@ def text(values: Any) -> str:
 
 def test_rows_of_the_preset() -> None:
     results = grid(("adam", "fgsam+"))
-    rows = figures.difference_rows(results, (*figures.LINES_OF[False], "adam"))
+    rows = figures_fewshot.difference_rows(results, (*figures_fewshot.LINES_OF[False], "adam"))
     pairs = [(results[i + 1], results[i]) for i in range(0, len(results), 2)]
     everything = []
     for row, (ours, adam), (dataset, setting) in zip(rows[:-1], pairs, TASKS, strict=True):
@@ -123,33 +129,36 @@ def test_rows_of_the_preset() -> None:
     # [cells, columns, seeds]: the mean over cells comes first, the interval is over seeds
     means = np.array(everything).mean(0)
     assert rows[-1] == ["mean", "", "", "", *map(text, means)]
-    for name, mean in zip((*figures.LINES_OF[False], "adam"), means, strict=True):
+    for name, mean in zip((*figures_fewshot.LINES_OF[False], "adam"), means, strict=True):
         clear = stats.ttest_1samp(mean, 0.0).pvalue < 0.05
         assert (
-            figures.overall(results, name)
+            figures_fewshot.overall(results, name)
             == f"{text(mean)} points (the interval {'excludes' if clear else 'includes'} 0)"
         )
 
 
 def test_only_lines_of_its_kind_stand_beside_a_method() -> None:
-    assert figures.LINES_OF == {False: ("sgc-prototype", "linear-probe", "tuned-prototype"), True: ("proto-laplacian",)}
+    assert figures_fewshot.LINES_OF == {
+        False: ("sgc-prototype", "linear-probe", "tuned-prototype"),
+        True: ("proto-laplacian",),
+    }
     results = grid(("fgsam+",))  # of a grid without Adam
     gain = np.mean([scores(cell) - scores(cell, "proto_laplacian") for cell in results], axis=0)
-    assert figures.difference_rows(results, figures.LINES_OF[True])[-1][4:] == [text(gain)]
+    assert figures_fewshot.difference_rows(results, figures_fewshot.LINES_OF[True])[-1][4:] == [text(gain)]
 
 
 def test_times_of_the_preset_belong_to_their_settings() -> None:
     """Whatever the order in the file of times."""
     ratios = dict(zip(TASKS, (0.5, 0.754, 1.25), strict=True))
     cells = [{"dataset": d, "setting": s, "over_adam": {"fgsam+": ratios[d, s]}} for d, s in reversed(TASKS)]
-    found = figures.preset_times({"cells": cells}, grid(("adam", "fgsam+")))
+    found = figures_fewshot.preset_times({"cells": cells}, grid(("adam", "fgsam+")))
     assert found == ["0.50", "0.75", "1.25", f"{2.504 / 3:.2f}"]
 
 
 def test_rows_of_the_optimizers() -> None:
     names = ("adam", "sam", "fgsam")
     results = grid(names, tasks=TASKS[:2])
-    rows = figures.optimizer_rows(results)
+    rows = figures_fewshot.optimizer_rows(results)
     assert [row[0] for row in rows[:3]] == list(names)
     assert rows[0][2] == rows[0][4] == ""
     for number, row in enumerate(rows[1:3], start=1):
@@ -166,9 +175,9 @@ def test_other_seeds_are_refused() -> None:
     adam, ours = grid(("adam", "fgsam+"), tasks=TASKS[:1])
     del ours["per_seed"][0]
     with pytest.raises(ValueError, match=r"expected the same seeds everywhere, found \[0, 1, 2, 3, 4\] and \[1, 2"):
-        figures.gains(ours, adam)
+        figures_fewshot.gains(ours, adam)
     with pytest.raises(ValueError, match="expected the same seeds everywhere"):
-        figures.average([{0: 1.0, 1: 2.0}, {0: 1.0, 2: 2.0}])
+        figures_fewshot.average([{0: 1.0, 1: 2.0}, {0: 1.0, 2: 2.0}])
 
 
 # -- ordinary node classification -------------------------------------------------------------------------------------
@@ -198,3 +207,117 @@ def test_heterophilic_figures() -> None:
     assert figures.features_win(results) == 1  # of texas it is below SAM, of actor above all
     row = ["texas", "accuracy", "50.00 ± 1.00", "51.00 ± 1.00 (+1.00 ± 0.50)", "49.00 ± 1.00 (-1.00 ± 2.00)"]
     assert figures.heterophilic_rows(results)[0] == [*row, "50.50 ± 0.50"]
+
+
+# -- knowledge graphs, on made-up results -----------------------------------------------------------------------------
+
+PLACE = {
+    "command": "python benchmarks/bench_kg.py",
+    "date": "2026-01-01",
+    "environment": {"device": "cpu: a processor", "threads": 1, "torch": "2", "commit": "abc"},
+}
+
+
+def ranks(mrr: float) -> dict[str, Any]:
+    figures_of_side = {"mrr": mrr, "hits@1": 0.1, "hits@3": 0.2, "hits@10": 0.3, "count": 1056}
+    return {"both": figures_of_side, "head": {**figures_of_side, "mrr": 0.9}, "tail": {**figures_of_side, "mrr": 0.9}}
+
+
+def kg_accuracy(dataset: str) -> dict[str, Any]:
+    return {
+        **PLACE,
+        "dataset": dataset,
+        "model": "hybonet",
+        "optimizer": "lorentz-sam",
+        "seed": 3,
+        "hyperparameters": {"dim": 32},
+        "test": ranks(0.25),
+        "test_hybonet": ranks(0.35),
+        "test_per_category": {"1-N": ranks(0.125)},
+        "epochs_run": 150,
+        "best_epoch": 140,
+        "train_seconds": 3000.0,
+        "epoch_seconds_median": 20.0,
+        "eval_seconds": 3.5,
+        "skipped_steps": 0,
+        "all_parameters_finite": True,
+        "largest_relative_error_of_time": 1.2e-7,
+    }
+
+
+def kg_runs(datasets: tuple[str, ...], seeds: int) -> dict[str, dict[str, float]]:
+    """Runs as the comparison writes them, with random figures."""
+    draw = np.random.default_rng(seeds)
+    places = [("lorentz-sam", "epochs"), *figures_kg.RIVALS]
+    return {
+        f"{data}|{name}|{budget}|{seed}": {"test_mrr": draw.uniform(0.3, 0.4), "train_seconds": draw.uniform(10, 20)}
+        for seed in range(seeds)
+        for data in datasets
+        for name, budget in places
+    }
+
+
+def test_nothing_is_said_of_files_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figure_files, "RESULTS", tmp_path)
+    assert figures_kg.knowledge_graphs() == figures_kg.knowledge_graphs_summary() == []
+    (tmp_path / "kg_optimizers.json").write_text(json.dumps({**PLACE, "runs": {}, "epochs": {"umls": 60}}))
+    assert figures_kg.knowledge_graphs() == []
+    (tmp_path / "kg_accuracy_umls.json").write_text(json.dumps(kg_accuracy("umls")))
+    lines = figures_kg.knowledge_graphs()
+    assert "| umls | hybonet | 32 | lorentz-sam | 3 | standard | .250 | .100 | .200 | .300 |" in lines
+    assert "| umls | hybonet | 32 | lorentz-sam | 3 | hybonet | .350 | .100 | .200 | .300 |" in lines
+    assert "| umls | 1-N | 1,056 | .125 | .300 |" in lines
+    assert "| umls | 32 | 150, 140 | 50 | 20.00 | 3.50 | 0 | yes | 1e-07 |" in lines
+    assert not any("Published" in line for line in lines)  # there are none on these data
+    assert [line for line in lines if line.startswith("- ")] == [figure_files.source("kg_accuracy_umls")]
+
+
+def test_seconds_of_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"seconds": {"import torch": 1.5, "predict": 2.25}, "beyond_importing_torch": 0.75}
+    found = {**PLACE, "entities": 40943, "dim": 32, "models": {"murp": row}}
+    (tmp_path / "kg_predict_wn18rr.json").write_text(json.dumps(found))
+    monkeypatch.setattr(figure_files, "RESULTS", tmp_path)
+    line = figures_kg.knowledge_graphs()[0]
+    assert "40,943 entities, d = 32" in line
+    assert "murp 0.75 s (import of torch 1.50 s)" in line
+
+
+def test_published_figures_stand_beside_their_data_only() -> None:
+    rows = figures_kg.published({"wn18rr"})
+    assert "| wn18rr | RotH | 32 | Chami et al., 2020 | all | .473 |  |  | .551 |" in rows
+    assert not any("fb15k" in row for row in rows)
+
+
+def test_rows_of_lorentz_sam() -> None:
+    runs = kg_runs(("umls", "kinship"), 3)
+    rows = figures_kg.optimizer_rows(runs)
+    everything = []
+    for row, data in zip(rows, ("umls", "kinship"), strict=False):
+        ours = np.array([runs[f"{data}|lorentz-sam|epochs|{s}"]["test_mrr"] for s in range(3)])
+        theirs = [
+            np.array([runs[f"{data}|{name}|{budget}|{s}"]["test_mrr"] for s in range(3)])
+            for name, budget in figures_kg.RIVALS
+        ]
+        everything.append([100 * (ours - other) for other in theirs])
+        assert row == [data, "3", f"{100 * ours.mean():.2f}", *map(text, everything[-1])]
+    assert rows[2] == ["mean", "", "", *map(text, np.mean(everything, axis=0))]
+
+
+def test_a_seed_counts_where_all_its_runs_are_there() -> None:
+    runs = kg_runs(("umls", "kinship"), 3)
+    del runs["umls|rsgd|time|1"]
+    rows = figures_kg.optimizer_rows(runs)
+    assert [row[:2] for row in rows] == [["umls", "2"], ["kinship", "3"]]  # and no mean over other seeds
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_target_that_was_not_reached_is_said_to_be(
+    reached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"seconds": 100.0, "epochs": 5, "mrr": 0.41, "reached": True, "seconds_per_epoch": 20.0}
+    found = {**PLACE, "target": 0.4, "gsam": row, "plain": {**row, "seconds": 900.0, "reached": reached}, "ratio": 9.0}
+    (tmp_path / "kg_time_to_mrr.json").write_text(json.dumps(found))
+    monkeypatch.setattr(figure_files, "RESULTS", tmp_path)
+    lines = figures_kg.to_mrr()
+    assert ("at least 9.0 times faster" in lines[0]) is not reached
+    assert any("900 (not reached)" in line for line in lines) is not reached

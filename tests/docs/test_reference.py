@@ -10,14 +10,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-ROOMS = ("optim", "nn", "graphs", "fewshot", "nodes", "datasets", "report")
+ROOMS = ("optim", "manifolds", "nn", "graphs", "kg", "fewshot", "nodes", "datasets", "report")
 PARTS = {**{room: room for room in ROOMS}, "fewshot.bench": "fewshot"}
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_every_exported_name_is_documented(part: str) -> None:
     page = PARTS[part]
-    listed = re.findall(r"^\.\. auto(?:class|function|exception|data):: (\S+)$", _page(page), re.MULTILINE)
+    listed = re.findall(r"^\.\. (?:auto(?:class|function|exception)|(?:auto)?data):: (\S+)$", _page(page), re.MULTILINE)
     missing = set(importlib.import_module(f"gsam.{part}").__all__) - {name.rpartition(".")[2] for name in listed}
     assert not missing, f"expected these names of gsam.{part} in docs/reference/{page}.rst: {sorted(missing)}"
 
@@ -68,6 +68,35 @@ def test_every_node_model_is_in_the_page_on_commands() -> None:
 
     text = (DOCS / "commands.md").read_text()
     assert not [name for name in NODE_MODELS if f"`{name}`" not in text]
+
+
+def test_every_knowledge_graph_model_is_in_the_index_and_in_the_readme() -> None:
+    from gsam.kg import KG_MODELS
+
+    index, readme = (DOCS / "methods.md").read_text(), (ROOT / "README.md").read_text()
+    for name, kind in KG_MODELS.items():
+        ours = kind.__module__.startswith("gsam.")
+        row = f"{{class}}`~gsam.kg.{kind.__name__}`" if ours else f"`torch_geometric.nn.kge.{kind.__name__}`"
+        assert f"| {row} | `{name}` |" in index
+        assert f"`{name}`" in readme
+
+
+def test_every_optimizer_class_is_in_the_index() -> None:
+    from gsam.optim.recipes import RECIPES
+
+    index = (DOCS / "methods.md").read_text()
+    for recipe in RECIPES.values():
+        for kind in (recipe.base, recipe.wrapper):
+            if kind is not None and kind.__module__.startswith("gsam."):
+                assert f"| {{class}}`~gsam.optim.{kind.__name__}` |" in index
+
+
+def test_losses_negatives_and_protocols_are_on_the_page_on_knowledge_graphs() -> None:
+    from gsam.kg import EMBEDDING_FORMATS, LOSSES, NEGATIVES, PRESETS, PROTOCOLS
+
+    text = (DOCS / "knowledge_graphs.md").read_text()
+    names = [*LOSSES, *NEGATIVES, *PROTOCOLS, *PRESETS, *EMBEDDING_FORMATS]
+    assert not [name for name in names if f"`{name}`" not in text]
 
 
 def test_every_ready_grid_is_described() -> None:

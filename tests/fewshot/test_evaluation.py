@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from scipy import stats
 from torch import Tensor, nn
 
 from gsam.fewshot import (
@@ -14,7 +13,6 @@ from gsam.fewshot import (
     PreparedGraph,
     accuracy,
     evaluate,
-    mean_ci95,
 )
 from tests.fewshot.toy import FEATURES, toy_episode
 
@@ -78,19 +76,3 @@ def test_evaluate_builds_no_graph(graph: PreparedGraph) -> None:
     probe = Probe()
     assert evaluate(probe, graph, [toy_episode()]) == 25.0
     assert probe.needs_grad is False
-
-
-@pytest.mark.parametrize("values", [[60.0, 62.0], [63.3, 61.5, 70.1, 66.0, 58.4], list(range(30))])
-def test_interval_against_scipy(values: list[float]) -> None:
-    mean, half = mean_ci95(values)
-    low, high = stats.t.interval(0.95, len(values) - 1, loc=mean, scale=stats.sem(values))
-    assert half is not None
-    assert (mean - half, mean + half) == (pytest.approx(low), pytest.approx(high))
-    assert mean == pytest.approx(sum(values) / len(values))
-
-
-def test_interval_of_few_values() -> None:
-    assert mean_ci95([61.5]) == (61.5, None)
-    assert mean_ci95([61.5, 61.5, 61.5]) == (61.5, 0.0)
-    with pytest.raises(ValueError, match="at least one value"):
-        mean_ci95([])

@@ -62,13 +62,15 @@ def test_refused(options: dict[str, Any], words: str) -> None:
 
 def test_another_optimizer_leaves_out_what_it_has_no_use_for() -> None:
     """Riemannian Adam keeps Lorentz SAM's learning rates, being its base, but not its radius; SGD keeps neither."""
-    ours, adam, sgd = (configure("umls", optimizer=name) for name in ("lorentz-sam", "radam", "rsgd"))
-    assert ours == configure("umls")
+    ours, adam, sgd = (configure("wn18rr", optimizer=name) for name in ("lorentz-sam", "radam", "rsgd"))
+    assert ours == configure("wn18rr")
     assert ours.rho == 3.0
     assert adam.rho is None
     assert sgd.rho is None
     assert adam.lr == ours.lr
-    assert sgd.lr == KGConfig("umls").lr
+    assert sgd.lr == KGConfig("wn18rr").lr
     assert adam.groups == {part: {"lr": options["lr"]} for part, options in ours.groups.items()}
     assert sgd.groups == {part: {} for part in ours.groups}
     assert sgd.loss == ours.loss == "softmax"
+    other = configure("umls", optimizer="lorentz-sam")  # where the radius is the optimizer's own default
+    assert (other.rho, other.lr) == (None, ours.lr)

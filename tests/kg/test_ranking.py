@@ -8,7 +8,7 @@ from torch import Tensor
 from torch_geometric.nn.kge import ComplEx, DistMult, KGEModel, RotatE, TransE
 
 from gsam.datasets.knowledge_graph import KnowledgeGraph
-from gsam.fewshot.evaluation import NonFiniteError
+from gsam.evaluation import NonFiniteError
 from gsam.kg import score_blocks
 from gsam.kg.filters import KnownTails
 from gsam.kg.hybonet import HyboNet

@@ -137,3 +137,12 @@ def test_no_momentum_keeps_no_state() -> None:
 def test_options_out_of_range(options: dict[str, Any], name: str) -> None:
     with pytest.raises(ValueError, match=f"expected {name}"):
         RiemannianSGD([nn.Parameter(torch.ones(2))], **options)
+
+
+def test_nesterov_leaves_the_gradients_alone() -> None:
+    param = torch.nn.Parameter(torch.ones(3))
+    optimizer = RiemannianSGD([param], lr=0.1, momentum=0.9, nesterov=True)
+    for _ in range(3):
+        param.grad = torch.ones(3)
+        optimizer.step()
+        assert torch.equal(param.grad, torch.ones(3))

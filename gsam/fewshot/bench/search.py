@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from gsam.evaluation import NonFiniteError
 from gsam.fewshot.bench.cells import Cell
 from gsam.fewshot.bench.config import SearchConfig
 from gsam.fewshot.bench.search_space import Space
 from gsam.fewshot.config import FewShotConfig
-from gsam.fewshot.evaluation import NonFiniteError
 from gsam.fewshot.run import FewShotRun
 from gsam.fewshot.training import meta_train
 from gsam.files import read_json, write_json

@@ -83,9 +83,9 @@ def accuracy_summary() -> Lines:
     if not names:
         return []
     return [
-        "**Knowledge-graph completion**, filtered test figures. The default preset was settled on the validation "
-        "triples of WN18RR alone. The protocol `hybonet` drops the given entity from the candidates; figures of the "
-        "two do not compare:",
+        "**Knowledge-graph completion**, filtered test figures. One seed each; the settings, in the commands, "
+        "come from short runs compared on validation triples. The protocol `hybonet` drops the given entity from the "
+        "candidates; figures of the two do not compare:",
         "",
         *table(HEADER, [row for name in names for row in accuracy_rows(result(name))]),
         "",

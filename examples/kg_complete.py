@@ -13,7 +13,21 @@ from gsam.kg import KGRun, configure, predict, rank
 
 torch.set_num_threads(1)  # the model is too small to gain from more
 graph = load_knowledge_graph("wordnet-mammals")
-config = configure(graph.name, model="hybonet", optimizer="lorentz-sam", dim=10, negatives="all", epochs=20)
+config = configure(
+    graph.name,
+    model="hybonet",
+    dim=10,
+    optimizer="lorentz-sam",
+    lr=0.17,
+    rho=3.0,
+    groups={"relations": {"lr": 0.06, "rho": 0.0}, "biases": {"lr": 0.03, "rho": 0.0}},  # the radius is for the points
+    negatives="all",
+    loss="softmax",
+    own_head=True,
+    schedule="linear",
+    epochs=20,
+    options={"init": "identity"},
+)
 model, history = KGRun(config, graph).train()
 
 figures = rank(model, graph, "test").metrics()["both"]

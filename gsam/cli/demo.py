@@ -33,7 +33,7 @@ def demo(
     out: Out,
     seeds: Annotated[str, typer.Option("--seeds", "--seed", help="Such as 0,1,2 or 0-9.")] = "0-4",
     episodes: Annotated[int, typer.Option(help="Training episodes at most, for each optimizer and seed.")] = 300,
-    epochs: Annotated[int, typer.Option(help="Training epochs at most of the knowledge-graph models.")] = 16,
+    epochs: Annotated[int, typer.Option(help="Training epochs at most of the knowledge-graph models.")] = 30,
     device: Device = "auto",
     threads: Threads = 1,
     quiet: Quiet = False,

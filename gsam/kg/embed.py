@@ -52,8 +52,8 @@ def embeddings(model: nn.Module) -> Embeddings:
             manifold or none (``node_emb_im``, if there is one, has the imaginary parts).
 
     Raises:
-        ValueError: the model has no such table, its manifold is another one, a coordinate is NaN or infinite, or a point
-            lies outside the Poincare ball.
+        ValueError: the model has no such table, its manifold is another one, a coordinate is NaN or infinite, or a
+            point lies outside the Poincare ball.
     """
     table = getattr(model, "node_emb", None)
     if not isinstance(table, nn.Embedding):

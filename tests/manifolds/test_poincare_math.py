@@ -112,3 +112,16 @@ def test_the_edge(dtype: torch.dtype, c: float) -> None:
     torch.testing.assert_close(away, x, rtol=4 * torch.finfo(dtype).eps, atol=0)
     rounding = torch.finfo(dtype).eps / 2 * math.sinh(math.sqrt(c) * radius)
     assert rounding < 0.02
+
+
+@per_curvature
+def test_logarithm_across_the_ball(c: float) -> None:
+    """Between opposite points of radius 12 in float32, where tanh of half the distance is 1: no infinity."""
+    x = poincare_math.expmap0(torch.tensor([[6.0, 0.0], [-6.0, 0.0], [0.0, 6.0]]) / c**0.5, c)
+    y = x[[1, 2, 0]]
+    way = poincare_math.logmap(x, y, c)
+    length = poincare_math.to_origin(x, way, c).norm(dim=-1)
+    torch.testing.assert_close(length, poincare_math.distance(x, y, c), rtol=1e-5, atol=0)
+    exact = poincare_math.logmap(x.double(), y.double(), c)
+    away = poincare_math.to_origin(x.double(), way.double() - exact, c).norm(dim=-1)
+    assert (away / length).max() < 1e-2  # the rounding of points there

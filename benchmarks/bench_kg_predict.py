@@ -9,6 +9,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,10 @@ def measure(graph: KnowledgeGraph, model: str, dim: int, rounds: int) -> dict[st
     with tempfile.TemporaryDirectory() as folder:
         write_run(graph, model, dim, Path(folder))
         predict = partial(python, "-m", "gsam", "kg", "predict", "--run", folder, *question)
-        tasks = {"import torch": partial(python, "-c", "import torch"), "predict": predict}
+        tasks: dict[str, Callable[[], Any]] = {
+            "import torch": partial(python, "-c", "import torch"),
+            "predict": predict,
+        }
         seconds = alternating_minima(tasks, rounds)
     return {"seconds": seconds, "beyond_importing_torch": seconds["predict"] - seconds["import torch"]}
 

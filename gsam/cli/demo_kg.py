@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gsam.kg.run import KGRun
 
-# settings of the preset for WN18RR; the validation MRR (30 epochs, seed 1) chose the radius of Lorentz SAM of 1, 3, 6 and
-# the learning rate of Riemannian Adam of 0.02, 0.06, 0.17, 0.4
+# settings of the preset for WN18RR; the validation MRR (30 epochs, seed 1) chose the radius of Lorentz SAM (1, 3, 6),
+# and the learning rate of Riemannian Adam (0.02, 0.06, 0.17, 0.4)
 SETTINGS: dict[str, Any] = {
     "model": "hybonet",
     "dim": 10,

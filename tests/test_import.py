@@ -38,9 +38,9 @@ def test_catalogue_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     ("part", "allowed"),
     [
-        ("optim", {"torch", "numpy"}),
+        ("optim", {"torch", "geoopt", "numpy", "scipy"}),  # scipy is geoopt's
         ("graphs", {"torch", "numpy", "scipy"}),
-        ("fewshot", {"torch", "numpy", "scipy"}),
+        ("fewshot", {"torch", "geoopt", "numpy", "scipy"}),
     ],
 )
 def test_part_loads_only_what_it_needs(part: str, allowed: set[str]) -> None:

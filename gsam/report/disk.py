@@ -57,9 +57,7 @@ def disk_points(found: Embeddings) -> DiskPoints:
     plane, share = _principal(tangent)
     radius = np.abs(plane)
     scale = np.tanh(radius * root / 2) / np.maximum(radius, np.finfo(float).tiny)
-    caption = (
-        f"d = {count}, projected to two principal axes of the tangent space at the origin ({share:.0%} of squares)"
-    )
+    caption = f"d = {count}, on two principal axes of the tangent space at the origin ({share:.0%} of squared lengths)"
     return DiskPoints(plane * scale, caption, True)
 
 

@@ -34,6 +34,8 @@ def mrr_curves(histories: Mapping[str, TrainingHistory], path: str | Path, *, ti
     left.set(xlabel="epochs", ylabel="filtered validation MRR")
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     right.set(xlabel="training time (s)")
+    for axes in (left, right):
+        axes.set_xlim(left=0)  # after all curves, as it ends the fitting of the other end
     right.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.suptitle(title)
     with atomic_write(path) as file:
@@ -44,6 +46,5 @@ def _draw(axes: Any, x: list[Any], history: TrainingHistory, colour: str, name: 
     axes.plot(x, history.mrr, color=colour, label=name, marker=".", markersize=3, linewidth=1.2)
     best = history.best
     axes.plot(x[best], history.mrr[best], color=colour, marker="o", markersize=6, fillstyle="none")
-    axes.set_xlim(left=0)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

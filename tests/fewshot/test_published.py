@@ -130,7 +130,7 @@ def test_the_script_writes_a_list_for_any_setting(tmp_path: Path) -> None:
     [
         (("--dataset", "wordnet"), "--dataset and --split together"),
         (("--dataset", "wordnet", "--split", "tlp"), "a published split (wordnet), found 'tlp'"),
-        (("--dataset", "wordnt", "--split", "tlp"), "did you mean wordnet?"),
+        (("--dataset", "wordnt", "--split", "tlp"), "did you mean wordnet"),
     ],
 )
 def test_the_script_on_bad_input(tmp_path: Path, options: tuple[str, ...], message: str) -> None:

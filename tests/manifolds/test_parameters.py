@@ -88,6 +88,14 @@ def test_groups_of_a_module() -> None:
     assert sum(len(group["params"]) for group in by_kind.values()) == len(list(model.parameters()))
 
 
+def test_a_tied_parameter_is_listed_once() -> None:
+    """Two modules may hold one parameter; an optimizer would refuse, or step, it twice."""
+    pair = nn.ModuleList([nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False)])
+    pair[1].weight = pair[0].weight
+    (group,) = manifold_groups(pair)
+    assert [param is pair[0].weight for param in group["params"]] == [True]
+
+
 def test_the_record_outlives_the_parameter() -> None:
     """Each way loses the class of a ManifoldParameter; what was recorded stays, what was not is a plain parameter."""
     lost = {"NoneType": ["manifold.log_c", "ball", "linear.weight", "linear.bias"], "Lorentz": ["table.weight"]}

@@ -9,15 +9,8 @@ from geoopt.manifolds.base import Manifold
 import gsam.manifolds
 from tests.contracts.manifold_cases import CASES
 from tests.contracts.manifold_contract import AccuracyContract
-from tests.contracts.manifold_laws import (
-    METHODS,
-    CurvatureContract,
-    GeooptContract,
-    GradientContract,
-    RangeContract,
-    SamplingContract,
-    TransformContract,
-)
+from tests.contracts.manifold_laws import METHODS, GeooptContract, GradientContract, TransformContract
+from tests.contracts.manifold_range import CurvatureContract, RangeContract, SamplingContract
 
 # read numbers, build or check: no formulas
 OTHERS = {"origin", "random", "random_normal", "max_radius", "rounding_error", "extra_repr"}

@@ -151,7 +151,8 @@ class Killed:
         finally:
             if _alive(self.process.pid):
                 os.killpg(self.process.pid, signal.SIGKILL)
-        return self.process.returncode, self.process.stderr.read()
+        with self.process.stderr as stream:
+            return self.process.returncode, stream.read()
 
 
 def _alive(group: int) -> bool:

@@ -60,6 +60,10 @@ class NegativeSampler(ABC):
             raise ValueError(f"expected num_negatives >= 1, found {count}")
         self.num_entities, self.known, self.generator, self.own_head = num_entities, known, generator, own_head
         self.count = self._count(count)
+        self._prepare()
+
+    def _prepare(self) -> None:  # noqa: B027
+        """What a kind of negatives keeps from one batch to the next."""
 
     def _count(self, count: int) -> int:
         return count
@@ -95,19 +99,10 @@ class SharedNegatives(NegativeSampler):
     entity was not drawn, which saves picking out the others. More than N negatives are all N.
     """
 
-    def __init__(
-        self,
-        num_entities: int,
-        count: int,
-        *,
-        known: KnownTails | None = None,
-        generator: torch.Generator,
-        own_head: bool = False,
-    ) -> None:
-        super().__init__(num_entities, count, known=known, generator=generator, own_head=own_head)
-        device = generator.device
+    def _prepare(self) -> None:
+        device = self.generator.device
         self._order = torch.empty(0, dtype=torch.long, device=device)
-        self._column = torch.full((num_entities,), self.count, device=device)  # of each entity in the sample
+        self._column = torch.full((self.num_entities,), self.count, device=device)  # of each entity in the sample
         self._columns = torch.arange(self.count, device=device)
 
     def _count(self, count: int) -> int:
@@ -150,7 +145,7 @@ class AllNegatives(NegativeSampler):
     def draw(self, batch: Batch) -> Negatives:
         """No indices: all N entities."""
         rows, entities = self._known_pairs(batch)
-        return Negatives(None, rows * self.num_entities + entities, 0.0, self._own(batch))
+        return Negatives(None, rows * self.num_entities + entities, 0.0)
 
 
 #: ways to choose negatives, by name

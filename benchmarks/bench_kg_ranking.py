@@ -22,7 +22,7 @@ from torch import Tensor
 from torch_geometric.nn.kge import ComplEx, KGEModel
 
 from gsam.datasets import KnowledgeGraph, load
-from gsam.kg.hybonet import HyboNet
+from gsam.kg.models import HyboNet
 from gsam.kg.ranking import rank
 from gsam.kg.ranks import Ranking
 

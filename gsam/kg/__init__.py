@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gsam.datasets.knowledge_graph import KnowledgeGraph
-    from gsam.kg.chami import AttH, HyperbolicIsometry, RefH, RotH
     from gsam.kg.config import KGConfig
     from gsam.kg.embed import EMBEDDING_FORMATS, Embeddings, embeddings, save_embeddings
     from gsam.kg.filters import KnownTails
     from gsam.kg.graph_files import load_graph, save_graph
     from gsam.kg.groups import parameter_groups
-    from gsam.kg.hybonet import HyboNet
     from gsam.kg.losses import LOSSES, LossOptions
     from gsam.kg.model import KGModel
-    from gsam.kg.mur import MuRE, MuRP
+    from gsam.kg.models import AttH, HyboNet, HyperbolicIsometry, MuRE, MuRP, RefH, RotH
     from gsam.kg.negatives import NEGATIVES
     from gsam.kg.objective import Objective, Sampling
     from gsam.kg.ogb import ogb_metrics
@@ -91,16 +89,14 @@ __all__ = [
 ]
 
 _NAMES_OF = {
-    "chami": ("AttH", "HyperbolicIsometry", "RefH", "RotH"),
     "config": ("KGConfig",),
     "embed": ("EMBEDDING_FORMATS", "Embeddings", "embeddings", "save_embeddings"),
     "filters": ("KnownTails",),
     "graph_files": ("load_graph", "save_graph"),
     "groups": ("parameter_groups",),
-    "hybonet": ("HyboNet",),
     "losses": ("LOSSES", "LossOptions"),
     "model": ("KGModel",),
-    "mur": ("MuRE", "MuRP"),
+    "models": ("AttH", "HyboNet", "HyperbolicIsometry", "MuRE", "MuRP", "RefH", "RotH"),
     "negatives": ("NEGATIVES",),
     "objective": ("Objective", "Sampling"),
     "ogb": ("ogb_metrics",),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from geoopt import ManifoldParameter
-from geoopt.manifolds.base import Manifold
 from torch import Tensor, nn
 
-from gsam.manifolds import record
+if TYPE_CHECKING:
+    from geoopt.manifolds.base import Manifold
 
 
 def table_rows(table: nn.Embedding, index: Tensor | None) -> Tensor:
@@ -30,5 +31,9 @@ def write_rows(weight: Tensor, rows: Tensor | None, values: Tensor) -> None:
 
 def place_on(table: nn.Embedding, manifold: Manifold) -> None:
     """Make the rows of a filled table points of a manifold, for optimizers that know manifolds."""
+    from geoopt import ManifoldParameter
+
+    from gsam.manifolds import record
+
     table.weight = ManifoldParameter(table.weight.detach(), manifold=manifold)
     record(table, "weight", manifold)  # outlives load_state_dict(assign=True), which leaves a plain parameter

@@ -14,47 +14,14 @@ from gsam.kg._hyperboloid import MAX_RADIUS, exp0, mobius_add
 from gsam.kg._option_checks import check_positive
 from gsam.kg._pairing import Pairing, Parts
 from gsam.kg._tables import table_rows
-from gsam.kg.model import KGModel
+from gsam.kg.scoring_model import ScoringModel
 
 _INITIAL = 1e-3  # spread of entities, translations and contexts at the start, as published
 _LEAST_CURVATURE = 1e-6
 
 
-class HyperbolicIsometry(KGModel):
-    r"""What RotH, RefH and AttH share (Chami et al., *Low-Dimensional Hyperbolic KG Embeddings*, ACL 2020).
-
-    .. math::
-        \mathrm{score}(h, r, t) = -d_{c_r}(q_r(h),\; \exp_0^{c_r}(t))^2 + b_h + b_t
-
-    on the Poincaré ball of curvature :math:`-c_r`, learned for each relation. Entities, translations and contexts are
-    vectors of the tangent space at the origin: plain parameters for plain optimizers.
-
-    **All candidates at once.** A candidate depends on the relation through its distance from the origin only. With
-    :math:`\tau = \sqrt{c_r} |t|`, half that distance, a the same for q, and
-    :math:`\tilde q` its space coordinates on the hyperboloid (of length :math:`\sinh 2a`),
-
-    .. math::
-        \sinh^2\tfrac{\sqrt{c_r}\, d}{2} = \sinh^2(a - \tau)
-            + \sqrt{c_r}\, \frac{\sinh 2\tau}{2\tau}\, (|\tilde q| |t| - \tilde q \cdot t),
-
-    one matrix product and elementwise functions. The sum has no cancellation but in the last bracket, where it is that
-    of an angle: in float32 the squared distance of points at distances D and E from the origin has an absolute error
-    of about :math:`10^{-7} \sinh D \sinh E / c_r`. Points farther than 12 (in units of
-    :math:`1/\sqrt{c_r}`) from the origin count as lying at 12, about where the published code, in double precision,
-    has the edge of its ball.
-
-    A subclass says in :meth:`moved` where a head goes.
-
-    Args:
-        num_nodes: N.
-        num_relations: R.
-        hidden_channels: d, even.
-        sparse: row-sparse gradients of the entity tables.
-        curvature: what every relation starts from, above 1e-6. The published code starts from softplus(1) = 1.313.
-
-    Raises:
-        ValueError: an odd d, or an option outside its range.
-    """
+class HyperbolicIsometryScores(ScoringModel):
+    """The scores of :class:`gsam.kg.HyperbolicIsometry`, which says what they are."""
 
     num_translations = 1
     num_isometries = 1
@@ -111,7 +78,7 @@ class HyperbolicIsometry(KGModel):
         return F.softplus(self.rel_curvature(rel_type)) + _LEAST_CURVATURE
 
     def query(self, head_index: Tensor, rel_type: Tensor) -> Parts:
-        r"""Return the moved heads; see :meth:`KGModel.query`.
+        r"""Return the moved heads; see :meth:`gsam.kg.KGModel.query`.
 
         Returns:
             :math:`\sqrt{c_r} (|\tilde q|, -\tilde q)` [B, d + 1]; 2a, :math:`\sqrt{c_r}` and the bias, [B, 1] each.
@@ -122,7 +89,7 @@ class HyperbolicIsometry(KGModel):
         return torch.cat([length, -moved], -1) * root, length.arcsinh(), root, self.head_bias(head_index)
 
     def candidates(self, tail_index: Tensor | None = None) -> Parts:
-        """Return the tails; see :meth:`KGModel.candidates`.
+        """Return the tails; see :meth:`gsam.kg.KGModel.candidates`.
 
         Returns:
             :math:`(|t|, t)` [n, d + 1]; :math:`|t|` and the bias, [n, 1] each.
@@ -132,7 +99,7 @@ class HyperbolicIsometry(KGModel):
         return torch.cat([length, tail], -1), length, table_rows(self.tail_bias, tail_index)
 
     def score(self, query: Parts, candidates: Parts, pairing: Pairing) -> Tensor:
-        """Return minus squared distances plus biases; see :meth:`KGModel.score`."""
+        """Return minus squared distances plus biases; see :meth:`gsam.kg.KGModel.score`."""
         moved, radius, root, head_bias = query
         tail, length, tail_bias = candidates
         root = pairing.left(root)
@@ -144,53 +111,32 @@ class HyperbolicIsometry(KGModel):
         return pairing.left(head_bias) + pairing.right(tail_bias) - distance
 
     def regularization(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Parts:
-        """Return heads, translations and tails, as published; see :meth:`KGModel.regularization`."""
+        """Return heads, translations and tails, as published; see :meth:`gsam.kg.KGModel.regularization`."""
         return self.node_emb(head_index), self.rel_emb(rel_type), self.node_emb(tail_index)
 
 
-class RotH(HyperbolicIsometry):
-    r"""RotH (Chami et al., ACL 2020): heads are translated, rotated and translated again.
-
-    .. math:: q_r(h) = \mathrm{Rot}(\Theta_r) (\exp_0 h \oplus \exp_0 r_1) \oplus \exp_0 r_2
-
-    with rotations of the d/2 planes of neighbouring coordinates. The paper's formula has the second translation only;
-    the authors' code has both, and its results are the published ones. See :class:`HyperbolicIsometry` for the rest.
-    """
+class RotHScores(HyperbolicIsometryScores):
+    """The scores of :class:`gsam.kg.RotH`, which says what they are."""
 
     num_translations = 2
 
     def moved(self, head: Tensor, rel_type: Tensor, root: Tensor) -> Tensor:
-        """See :meth:`HyperbolicIsometry.moved`."""
+        """See :meth:`gsam.kg.HyperbolicIsometry.moved`."""
         first, second = (exp0(root * r) for r in self.rel_emb(rel_type).chunk(2, -1))
         return mobius_add(rotate(self.rel_diag(rel_type), mobius_add(exp0(root * head), first)), second)
 
 
-class RefH(HyperbolicIsometry):
-    r"""RefH (Chami et al., ACL 2020): heads are reflected and translated.
-
-    .. math:: q_r(h) = \exp_0(\mathrm{Ref}(\Phi_r) h) \oplus \exp_0 r
-
-    with reflections of the d/2 planes of neighbouring coordinates, as in the paper. (The authors' code takes the first
-    coordinate of a pair twice, which is no reflection.) See :class:`HyperbolicIsometry` for the rest.
-    """
+class RefHScores(HyperbolicIsometryScores):
+    """The scores of :class:`gsam.kg.RefH`, which says what they are."""
 
     def moved(self, head: Tensor, rel_type: Tensor, root: Tensor) -> Tensor:
-        """See :meth:`HyperbolicIsometry.moved`."""
+        """See :meth:`gsam.kg.HyperbolicIsometry.moved`."""
         reflected = reflect(self.rel_diag(rel_type), head)
         return mobius_add(exp0(root * reflected), exp0(root * self.rel_emb(rel_type)))
 
 
-class AttH(HyperbolicIsometry):
-    r"""AttH (Chami et al., ACL 2020): attention between a rotated and a reflected head, then a translation.
-
-    .. math::
-        q_r(h) = \exp_0(\alpha_1 x_1 + \alpha_2 x_2) \oplus \exp_0 r, \quad
-        x_1 = \mathrm{Ref}(\Phi_r) h, \; x_2 = \mathrm{Rot}(\Theta_r) h, \quad
-        \alpha = \mathrm{softmax}(a_r \cdot x_i / \sqrt d)
-
-    in the tangent space at the origin, with a context :math:`a_r` for each relation. The factor
-    :math:`1 / \sqrt d` is in the authors' code, not in the paper. See :class:`HyperbolicIsometry` for the rest.
-    """
+class AttHScores(HyperbolicIsometryScores):
+    """The scores of :class:`gsam.kg.AttH`, which says what they are."""
 
     num_isometries = 2
 
@@ -203,7 +149,7 @@ class AttH(HyperbolicIsometry):
         nn.init.normal_(self.rel_context.weight, std=_INITIAL)
 
     def moved(self, head: Tensor, rel_type: Tensor, root: Tensor) -> Tensor:
-        """See :meth:`HyperbolicIsometry.moved`."""
+        """See :meth:`gsam.kg.HyperbolicIsometry.moved`."""
         rotation, reflection = self.rel_diag(rel_type).chunk(2, -1)
         both = torch.stack([reflect(reflection, head), rotate(rotation, head)], 1)
         context = self.rel_context(rel_type).unsqueeze(-1) / self.hidden_channels**0.5

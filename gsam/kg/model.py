@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn.kge import KGEModel
 
-from gsam.kg._pairing import EVERY_PAIR, OWN_CANDIDATES, ROW_BY_ROW, Pairing, Parts
+from gsam.kg._tables import place_on
+from gsam.kg.scoring_model import ScoringModel, Space
+from gsam.manifolds import Hyperbolic, Lorentz, PoincareBall
+
+_MANIFOLDS: Mapping[Space, type[Hyperbolic]] = {"lorentz": Lorentz, "poincare": PoincareBall}
 
 
-class KGModel(KGEModel):
+class KGModel(ScoringModel, KGEModel):
     """A scoring model whose queries meet their candidates in matrix products.
 
     It is a :class:`torch_geometric.nn.kge.KGEModel` (``forward``, ``loss``, ``loader``, ``test``) whose score is cut
@@ -33,96 +39,15 @@ class KGModel(KGEModel):
         ValueError: a size below 1.
     """
 
-    def __init__(self, num_nodes: int, num_relations: int, hidden_channels: int, sparse: bool = False) -> None:
-        # not KGEModel's constructor: it would draw two tables of its own shapes, to be replaced at once
-        nn.Module.__init__(self)
-        for name, size in [("nodes", num_nodes), ("relations", num_relations), ("hidden_channels", hidden_channels)]:
-            if size < 1:
-                raise ValueError(f"expected at least 1 for the number of {name}, found {size}")
-        self.num_nodes = num_nodes
-        self.num_relations = num_relations
-        self.hidden_channels = hidden_channels
-        self.sparse = sparse
-        self.head_bias = self._entity_table(1)
-        self.tail_bias = self._entity_table(1)
-
-    def _entity_table(self, width: int) -> nn.Embedding:
-        """Return a table [N, width] that :meth:`reset_parameters` has to fill."""
-        return nn.utils.skip_init(nn.Embedding, self.num_nodes, width, sparse=self.sparse)
-
-    def _relation_table(self, width: int) -> nn.Embedding:
-        """Return a table [R, width] that :meth:`reset_parameters` has to fill."""
-        return nn.utils.skip_init(nn.Embedding, self.num_relations, width)
-
-    def reset_parameters(self) -> None:
-        """Draw all parameters anew; here the biases, which start at 0."""
-        nn.init.zeros_(self.head_bias.weight)
-        nn.init.zeros_(self.tail_bias.weight)
-
-    def query(self, head_index: Tensor, rel_type: Tensor) -> Parts:
-        """Return the parts of the score that depend on head and relation.
-
-        Args:
-            head_index: [B].
-            rel_type: [B].
-
-        Returns:
-            tensors of B rows.
-        """
-        raise NotImplementedError
-
-    def candidates(self, tail_index: Tensor | None = None) -> Parts:
-        """Return the parts of the score that depend on the tail.
-
-        Args:
-            tail_index: [n] (or [B, k], for :meth:`pointwise`); None means all N entities, whose gradients then are
-                dense.
-
-        Returns:
-            tensors of n rows (leading dimensions [B, k]).
-        """
-        raise NotImplementedError
-
-    def score(self, query: Parts, candidates: Parts, pairing: Pairing) -> Tensor:
-        """Return the scores of the pairs that ``pairing`` makes; here the inner product of the first parts."""
-        return pairing.inner(query[0], candidates[0])
-
-    def pairwise(self, query: Parts, candidates: Parts) -> Tensor:
-        """Return the scores of B queries with n candidates, [B, n]: matrix products and elementwise functions."""
-        return self.score(query, candidates, EVERY_PAIR)
-
-    def pointwise(self, query: Parts, candidates: Parts) -> Tensor:
-        """Return the scores of B queries with candidates of their own.
-
-        Args:
-            query: parts of B rows.
-            candidates: parts with leading dimension [B], one candidate a query, or [B, k], k candidates a query; the
-                queries are spread over the k here, not by the caller.
-
-        Returns:
-            [B] or [B, k].
-        """
-        own = candidates[0].dim() > query[0].dim()
-        return self.score(query, candidates, OWN_CANDIDATES if own else ROW_BY_ROW)
-
-    def forward(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
-        """Return the scores [B] of B triples."""
-        return self.pointwise(self.query(head_index, rel_type), self.candidates(tail_index))
+    def _place(self, space: Space, curvature: float, *tables: nn.Embedding) -> None:
+        """Make the rows of filled tables points of ``self.manifold``."""
+        self.manifold = _MANIFOLDS[space](curvature)
+        for table in tables:
+            place_on(table, self.manifold)
 
     def loss(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Tensor:
         """Return the binary cross entropy of B triples and as many corrupted ones, drawn by ``random_sample``."""
         true = self(head_index, rel_type, tail_index)
-        false = self(*self.random_sample(head_index, rel_type, tail_index))
+        false = self(*KGEModel.random_sample(self, head_index, rel_type, tail_index))
         target = torch.cat([torch.ones_like(true), torch.zeros_like(false)])
         return F.binary_cross_entropy_with_logits(torch.cat([true, false]), target)
-
-    def constrain(self, rows: Tensor | None = None) -> None:
-        """Bring parameters back inside their limits, in place, after a step; nothing to do here.
-
-        Args:
-            rows: [n] the entities that the step touched; None means all.
-        """
-
-    def regularization(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Parts:
-        """Return the tensors [B, width] that the N3 penalty applies to; here none."""
-        return ()

@@ -6,29 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from gsam.kg._half_angle import squared_distance
-from gsam.kg._option_checks import check_limit
+from gsam.kg._option_checks import check_limit, check_positive
 from gsam.kg._pairing import Pairing, Parts
-from gsam.kg._tables import clip_rows, place_on, table_rows, write_rows
-from gsam.kg.model import KGModel
-from gsam.manifolds import PoincareBall, poincare_math
+from gsam.kg._tables import clip_rows, table_rows, write_rows
+from gsam.kg.scoring_model import ScoringModel
+from gsam.manifolds import poincare_math
 
 _INITIAL = 1e-3  # spread of entities and translations at the start, as published
 
 
-class MuRE(KGModel):
-    r"""MuRE (Balazevic et al., NeurIPS 2019, *Multi-relational Poincaré Graph Embeddings*).
-
-    .. math:: \mathrm{score}(h, r, t) = -|R_r h - (t + r)|^2 + b_h + b_t
-
-    with :math:`R_r` diagonal. The square is expanded, so the scores of all candidates are one matrix product; the
-    absolute error is that of rounding numbers as large as :math:`|R_r h - r|^2 + |t|^2`.
-
-    Args:
-        num_nodes: N.
-        num_relations: R.
-        hidden_channels: d.
-        sparse: row-sparse gradients of the entity tables.
-    """
+class MuREScores(ScoringModel):
+    """The scores of :class:`gsam.kg.MuRE`, which says what they are."""
 
     def __init__(self, num_nodes: int, num_relations: int, hidden_channels: int, sparse: bool = False) -> None:
         super().__init__(num_nodes, num_relations, hidden_channels, sparse)
@@ -43,57 +31,24 @@ class MuRE(KGModel):
         _draw_tables(self)
 
     def query(self, head_index: Tensor, rel_type: Tensor) -> Parts:
-        """Return the moved heads with norm and bias, [B, d + 2]; see :meth:`KGModel.query`."""
+        """Return the moved heads with norm and bias, [B, d + 2]; see :meth:`gsam.kg.KGModel.query`."""
         moved = self.rel_diag(rel_type) * self.node_emb(head_index) - self.rel_emb(rel_type)
         own = self.head_bias(head_index) - moved.square().sum(-1, keepdim=True)
         return (torch.cat([2 * moved, own, torch.ones_like(own)], -1),)
 
     def candidates(self, tail_index: Tensor | None = None) -> Parts:
-        """Return the tails with norm and bias, [n, d + 2]; see :meth:`KGModel.candidates`."""
+        """Return the tails with norm and bias, [n, d + 2]; see :meth:`gsam.kg.KGModel.candidates`."""
         tail = table_rows(self.node_emb, tail_index)
         own = table_rows(self.tail_bias, tail_index) - tail.square().sum(-1, keepdim=True)
         return (torch.cat([tail, torch.ones_like(own), own], -1),)
 
     def regularization(self, head_index: Tensor, rel_type: Tensor, tail_index: Tensor) -> Parts:
-        """Return heads, translations and tails; see :meth:`KGModel.regularization`."""
+        """Return heads, translations and tails; see :meth:`gsam.kg.KGModel.regularization`."""
         return self.node_emb(head_index), self.rel_emb(rel_type), self.node_emb(tail_index)
 
 
-class MuRP(KGModel):
-    r"""MuRP (Balazevic et al., NeurIPS 2019, *Multi-relational Poincaré Graph Embeddings*).
-
-    .. math:: \mathrm{score}(h, r, t) = -d(\exp_0(R_r \log_0 h),\; t \oplus r)^2 + b_h + b_t
-
-    on the Poincaré ball of curvature -c, :math:`R_r` diagonal; entities and translations r are points of the ball.
-
-    **All candidates at once.** The relation moves the candidate, so a distance seems to need one moved point for every
-    pair. With :math:`x = \exp_0(R_r \log_0 h)`, and as translating from the left by :math:`\ominus t` keeps
-    distances, :math:`d(x, t \oplus r) = d(\ominus t \oplus x, r)`; inserting
-    :math:`|\ominus t \oplus x|^2 = |x - t|^2 / D` and :math:`D = 1 - 2c\,x{\cdot}t + c^2 |x|^2 |t|^2` into
-    :math:`\sinh^2(\sqrt c\, d / 2) = c|z - r|^2 / ((1 - c|z|^2)(1 - c|r|^2))` cancels D:
-
-    .. math::
-        \sinh^2\tfrac{\sqrt c\, d}{2} = c\; \frac{|x - t|^2 + 2 (1 - 2c\,x{\cdot}t + c|x|^2)\, r{\cdot}t
-            - 2 (1 - c|t|^2)\, x{\cdot}r + D |r|^2}{(1 - c|x|^2)(1 - c|t|^2)(1 - c|r|^2)},
-
-    which is one inner product of numbers of the query with :math:`(t, |t|^2, 1)`, less
-    :math:`4c\,(x{\cdot}t)(r{\cdot}t)`: three matrix products and elementwise functions.
-
-    Accuracy: the numerator rounds at the machine precision of 1, so the squared distance has an absolute error of
-    about :math:`10^{-6} / ((1 - c|x|^2)(1 - c|t|^2)\, c)` in float32. ``max_norm`` bounds it.
-
-    Args:
-        num_nodes: N.
-        num_relations: R.
-        hidden_channels: d.
-        sparse: row-sparse gradients of the entity tables.
-        curvature: c, positive. Published: 1.
-        max_norm: limit of :math:`\sqrt c |x|` for entities and translations (kept by :meth:`constrain`) and for moved
-            heads, between 0 and 1; the default is a distance of 5.3 from the origin.
-
-    Raises:
-        ValueError: an option outside its range.
-    """
+class MuRPScores(ScoringModel):
+    """The scores of :class:`gsam.kg.MuRP`, which says what they are."""
 
     def __init__(
         self,
@@ -108,13 +63,12 @@ class MuRP(KGModel):
         super().__init__(num_nodes, num_relations, hidden_channels, sparse)
         check_limit("max_norm", max_norm, below=1.0)
         self.max_norm = max_norm
-        self.manifold = PoincareBall(curvature)
+        self.curvature = check_positive("curvature", curvature)
         self.node_emb = self._entity_table(hidden_channels)
         self.rel_emb = self._relation_table(hidden_channels)
         self.rel_diag = self._relation_table(hidden_channels)
         self.reset_parameters()
-        place_on(self.node_emb, self.manifold)
-        place_on(self.rel_emb, self.manifold)
+        self._place("poincare", self.curvature, self.node_emb, self.rel_emb)
 
     def reset_parameters(self) -> None:
         """Entities and translations about 0, diagonals between -1 and 1, biases 0; as published."""
@@ -123,7 +77,7 @@ class MuRP(KGModel):
         self.constrain()
 
     def query(self, head_index: Tensor, rel_type: Tensor) -> Parts:
-        """Return moved heads, translations and what they need together; see :meth:`KGModel.query`.
+        """Return moved heads, translations and what they need together; see :meth:`gsam.kg.KGModel.query`.
 
         Returns:
             the factors of :math:`(t, |t|^2, 1)` [B, d + 2]; x [B, d]; 4 r over the denominator [B, d]; bias [B, 1].
@@ -139,7 +93,7 @@ class MuRP(KGModel):
         return factors, x, 4 * scale * r, self.head_bias(head_index)
 
     def candidates(self, tail_index: Tensor | None = None) -> Parts:
-        """Return the tails; see :meth:`KGModel.candidates`.
+        """Return the tails; see :meth:`gsam.kg.KGModel.candidates`.
 
         Returns:
             :math:`(t, |t|^2, 1)` over the denominator [n, d + 2]; t [n, d]; t over the denominator [n, d]; bias [n, 1].
@@ -151,30 +105,30 @@ class MuRP(KGModel):
         return torch.cat([scaled, tt * scale, scale], -1), t, scaled, table_rows(self.tail_bias, tail_index)
 
     def score(self, query: Parts, candidates: Parts, pairing: Pairing) -> Tensor:
-        """Return minus squared distances plus biases; see :meth:`KGModel.score`."""
+        """Return minus squared distances plus biases; see :meth:`gsam.kg.KGModel.score`."""
         factors, x, r, head_bias = query
         features, t, scaled, tail_bias = candidates
         half = pairing.inner(factors, features) - pairing.inner(x, t) * pairing.inner(r, scaled)
-        return pairing.left(head_bias) + pairing.right(tail_bias) - squared_distance(half, self.manifold.c)
+        return pairing.left(head_bias) + pairing.right(tail_bias) - squared_distance(half, self.curvature)
 
     @torch.no_grad()
     def constrain(self, rows: Tensor | None = None) -> None:
-        """Clip touched entities, and all translations, to ``max_norm``; see :meth:`KGModel.constrain`."""
-        limit = self.max_norm / self.manifold.c**0.5
+        """Clip touched entities, and all translations, to ``max_norm``; see :meth:`gsam.kg.KGModel.constrain`."""
+        limit = self.max_norm / self.curvature**0.5
         entities = self.node_emb.weight if rows is None else self.node_emb.weight[rows]
         write_rows(self.node_emb.weight, rows, clip_rows(entities, limit))
         write_rows(self.rel_emb.weight, None, clip_rows(self.rel_emb.weight, limit))
 
     def _unit(self, point: Tensor) -> Tensor:
         """Return points in units of 1/sqrt(c)."""
-        return point * self.manifold.c**0.5
+        return point * self.curvature**0.5
 
 
 def _dot(x: Tensor, y: Tensor) -> Tensor:
     return (x * y).sum(-1, keepdim=True)
 
 
-def _draw_tables(model: MuRE | MuRP) -> None:
+def _draw_tables(model: MuREScores | MuRPScores) -> None:
     nn.init.normal_(model.node_emb.weight, std=_INITIAL)
     nn.init.normal_(model.rel_emb.weight, std=_INITIAL)
     nn.init.uniform_(model.rel_diag.weight, -1, 1)

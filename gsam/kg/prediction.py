@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,8 +163,48 @@ def _number(given: Any, count: int, look_up: Any, what: str) -> int:
 
 
 def open_for_prediction(folder: str | Path) -> tuple[nn.Module, KnowledgeGraph]:
-    """The model and the graph of a finished run."""
-    from gsam.kg.run import load_run
+    """The model and the graph of a finished run, without what only training needs.
 
-    opened = load_run(folder)
-    return opened.model, opened.graph
+    The models of this package come without PyTorch Geometric and geoopt, which take seconds to import: they score, and
+    are not instances of ``KGEModel``. Those of PyTorch Geometric come as :func:`~gsam.kg.load_run` has them.
+
+    Raises:
+        OutputError: a file is missing or broken.
+    """
+    try:
+        found = _scores_only(Path(folder))
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError):
+        found = None
+    if found is None:
+        from gsam.kg.run import load_run  # says what is wrong, if something is
+
+        opened = load_run(folder)
+        return opened.model, opened.graph
+    return found
+
+
+def _scores_only(folder: Path) -> tuple[nn.Module, KnowledgeGraph] | None:
+    """A model's scores and its graph, or ``None`` for a model that has no class without PyTorch Geometric."""
+    from gsam.files import read_json
+    from gsam.kg.graph_files import load_graph
+
+    config = read_json(folder / "config.json")
+    if config["model"] not in _SCORES:
+        return None
+    module, name = _SCORES[config["model"]]
+    kind: Any = getattr(importlib.import_module(f"gsam.kg.{module}"), name)
+    graph, takes = load_graph(folder), inspect.signature(kind.__init__).parameters
+    options = {key: value for key, value in config["options"].items() if key in takes}
+    model = kind(graph.num_entities, 2 * graph.num_relations, config["dim"], **options)
+    model.load_state_dict(torch.load(str(folder / "model.pt"), map_location="cpu", weights_only=True, mmap=True))
+    return model.eval(), graph
+
+
+_SCORES = {
+    "hybonet": ("hybonet", "HyboNetScores"),
+    "murp": ("mur", "MuRPScores"),
+    "mure": ("mur", "MuREScores"),
+    "roth": ("chami", "RotHScores"),
+    "refh": ("chami", "RefHScores"),
+    "atth": ("chami", "AttHScores"),
+}

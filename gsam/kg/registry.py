@@ -6,9 +6,7 @@ from collections.abc import Mapping
 
 from torch_geometric.nn.kge import ComplEx, DistMult, KGEModel, RotatE, TransE
 
-from gsam.kg.chami import AttH, RefH, RotH
-from gsam.kg.hybonet import HyboNet
-from gsam.kg.mur import MuRE, MuRP
+from gsam.kg.models import AttH, HyboNet, MuRE, MuRP, RefH, RotH
 
 #: the last four are torch_geometric's own, used as they are
 KG_MODELS: Mapping[str, type[KGEModel]] = {

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from gsam.kg._pairing import Parts
-from gsam.kg.pyg_scorers import CLOSED_FORMS
 
 _PAIRS = 2**15  # scored at once through a model's forward, which gathers the embeddings of each
 
@@ -51,6 +50,8 @@ def scorer(model: nn.Module) -> Scorer:
     """
     if isinstance(model, Scorer):
         return model
+    from gsam.kg.pyg_scorers import CLOSED_FORMS
+
     closed_form = CLOSED_FORMS.get(type(model).forward)
     return ForwardScorer(model) if closed_form is None else closed_form(model)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gsam.kg._givens import reflect, rotate
-from gsam.kg.chami import AttH, HyperbolicIsometry, RefH, RotH
+from gsam.kg.models import AttH, HyperbolicIsometry, RefH, RotH
 
 N, R, D = 40, 3, 4
 KINDS = [RotH, RefH, AttH]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 
 import gsam.kg
-from gsam.kg.chami import HyperbolicIsometry
 from gsam.kg.model import KGModel
+from gsam.kg.models import HyperbolicIsometry
 from gsam.kg.registry import KG_MODELS
 from tests.contracts.kg_cases import CASES
 from tests.contracts.kg_contract import KGContract

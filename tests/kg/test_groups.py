@@ -7,9 +7,8 @@ import torch
 from geoopt import Euclidean
 from torch_geometric.nn import RotatE
 
-from gsam.kg.chami import AttH
 from gsam.kg.groups import parameter_groups, takes_row_sparse
-from gsam.kg.hybonet import HyboNet
+from gsam.kg.models import AttH, HyboNet
 from gsam.optim import SAM, RiemannianAdam, RiemannianSGD
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gsam.kg.hybonet import HyboNet
+from gsam.kg.models import HyboNet
 
 N, R, D = 30, 4, 6
 

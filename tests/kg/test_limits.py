@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from gsam.kg.groups import parameter_groups
-from gsam.kg.hybonet import HyboNet
 from gsam.kg.limits import constrain
+from gsam.kg.models import HyboNet
 from gsam.optim import LorentzSAM, RiemannianAdam
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gsam.kg.mur import MuRE, MuRP
+from gsam.kg.models import MuRE, MuRP
 from gsam.manifolds import poincare_math
 
 N, R, D = 40, 3, 5

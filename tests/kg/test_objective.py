@@ -8,9 +8,8 @@ import torch
 from torch.testing import assert_close
 from torch_geometric.nn import ComplEx
 
-from gsam.kg.hybonet import HyboNet
 from gsam.kg.losses import LossOptions, n3
-from gsam.kg.mur import MuRP
+from gsam.kg.models import HyboNet, MuRP
 from gsam.kg.negatives import NEGATIVES
 from gsam.kg.objective import Objective, Sampling
 from gsam.kg.regularizers import factors

@@ -5,7 +5,7 @@ import inspect
 import pytest
 import torch
 
-from gsam.kg.hybonet import HyboNet
+from gsam.kg.models import HyboNet
 from gsam.kg.options import build_model, model_options, smallest_model
 from gsam.kg.registry import KG_MODELS
 from gsam.optim.recipes import RECIPES

@@ -1,13 +1,26 @@
 """Answers are the best-scored entities, in order, and say where they are known."""
 
+import json
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
 from torch_geometric.nn.kge import ComplEx, DistMult, KGEModel, RotatE, TransE
 
 from gsam.datasets import DatasetError
-from gsam.kg import KG_MODELS, NonFiniteScoreError, build_model, predict
+from gsam.files import write_json
+from gsam.kg import (
+    KG_MODELS,
+    KGRun,
+    NonFiniteScoreError,
+    build_model,
+    configure,
+    load_run,
+    predict,
+    save_graph,
+)
 from gsam.kg.prediction import open_for_prediction
 from tests.kg.toy_graph import SIZE, toy_graph
 
@@ -127,9 +140,28 @@ def test_nan_is_refused() -> None:
         predict(model, GRAPH, relation=1, head=2)
 
 
-def test_a_run_opens_with_the_scores_it_had(tmp_path) -> None:
-    from gsam.kg import KGRun, configure
+def test_answers_need_neither_pyg_nor_geoopt(tmp_path) -> None:
+    """Importing them takes longer than everything else; only PyG's own models cannot do without."""
+    for name in ("hybonet", "murp", "atth", "distmult"):
+        run = KGRun(configure("toy", model=name, dim=6), GRAPH)
+        write_json(tmp_path / "config.json", run.config.to_dict())
+        save_graph(GRAPH, tmp_path)
+        torch.save(run.build_model().state_dict(), tmp_path / "model.pt")
+        heavy = ("torch_geometric", "geoopt", "scipy", "sklearn", "matplotlib", "networkx")
+        code = f"""
+import sys
+from gsam.cli.app import app
+app(["kg", "predict", "--run", {str(tmp_path)!r}, "--head", "e3", "--relation", "far", "--json"], standalone_mode=False)
+print([module for module in {heavy!r} if module in sys.modules])
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=True)
+        *answer, modules = done.stdout.splitlines()
+        assert (modules == "[]") == (name != "distmult"), (name, modules)
+        expected = predict(load_run(tmp_path).model, GRAPH, head="e3", relation="far")
+        assert json.loads("\n".join(answer)) == [{**vars(one), "known": []} for one in expected]
 
+
+def test_a_run_opens_with_the_scores_it_had(tmp_path) -> None:
     run = KGRun(configure("toy", dim=6, epochs=2, batch_size=64, num_negatives=8), GRAPH)
     run.record(tmp_path)
     model, graph = open_for_prediction(tmp_path)

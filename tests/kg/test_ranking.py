@@ -11,7 +11,7 @@ from gsam.datasets.knowledge_graph import KnowledgeGraph
 from gsam.evaluation import NonFiniteError
 from gsam.kg import score_blocks
 from gsam.kg.filters import KnownTails
-from gsam.kg.hybonet import HyboNet
+from gsam.kg.models import HyboNet
 from gsam.kg.ranking import NonFiniteScoreError, rank
 from gsam.kg.ranks import SIDES, Ranking
 from gsam.kg.triples import with_reciprocals

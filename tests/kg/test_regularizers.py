@@ -6,7 +6,7 @@ from torch.testing import assert_close
 from torch_geometric.nn import ComplEx, DistMult, TransE
 
 from gsam.kg.losses import n3
-from gsam.kg.mur import MuRE
+from gsam.kg.models import MuRE
 from gsam.kg.regularizers import factors
 
 HEAD, RELATION, TAIL = torch.tensor([0, 3, 3]), torch.tensor([1, 0, 1]), torch.tensor([2, 3, 0])

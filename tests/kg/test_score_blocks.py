@@ -8,7 +8,7 @@ from torch import Tensor
 from torch_geometric.nn.kge import DistMult, TransE
 
 from gsam.kg import score_blocks
-from gsam.kg.hybonet import HyboNet
+from gsam.kg.models import HyboNet
 from gsam.kg.score_blocks import LANES, AllEntities, ByQuery, ByRelation, padded, rows_per_block
 from gsam.kg.scorers import scorer
 

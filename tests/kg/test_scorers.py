@@ -6,7 +6,7 @@ from torch import Tensor
 from torch_geometric.nn.kge import ComplEx, DistMult, RotatE, TransE
 
 from gsam.kg import scorers
-from gsam.kg.hybonet import HyboNet
+from gsam.kg.models import HyboNet
 from gsam.kg.pyg_scorers import ComplExScorer, DistMultScorer, RotatEScorer, TransEScorer
 from gsam.kg.scorers import ForwardScorer, HeadScorer, Scorer, scorer
 from tests.kg.naive_ranking import GivenScores

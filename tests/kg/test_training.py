@@ -15,9 +15,8 @@ from gsam.fewshot import NonFiniteError
 from gsam.kg import training
 from gsam.kg.config import KGConfig
 from gsam.kg.groups import parameter_groups
-from gsam.kg.hybonet import HyboNet
 from gsam.kg.losses import LossOptions
-from gsam.kg.mur import MuRE
+from gsam.kg.models import HyboNet, MuRE
 from gsam.kg.objective import Objective, Sampling
 from gsam.kg.schedule import TrainingSchedule
 from gsam.kg.training import TrainingHistory, train

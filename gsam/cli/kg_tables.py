@@ -38,18 +38,15 @@ def show_summary(folders: Sequence[Path]) -> None:
     import typer
 
     from gsam.files import read_json
-    from gsam.kg.ranking import rank
-    from gsam.kg.run import load_run
 
     rows: list[list[str]] = []
     for folder in folders:
         results = read_json(folder / "results.json")
-        opened = load_run(folder)
         prefix = f"seed {results['seed']}, " if len(folders) > 1 else ""
         rows.append(figures_row(f"{prefix}standard protocol", results["test"]["both"]))
         rows.append(figures_row(f"{prefix}hybonet protocol", results["test_hybonet"]["both"]))
-        by_category = rank(opened.model, opened.graph, "test").per_category(opened.graph)
-        rows += [figures_row(f"{prefix}{name} relations", found["both"]) for name, found in by_category.items()]
+        categories = results["test_categories"].items()
+        rows += [figures_row(f"{prefix}{name} relations", found["both"]) for name, found in categories]
     if len(folders) > 1:
         rows += _over_seeds([read_json(folder / "results.json") for folder in folders])
     show_table(figures_header("test triples, filtered"), rows, numbers=range(1, 7))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gsam.kg.options import build_model, model_options
     from gsam.kg.prediction import Prediction, predict
     from gsam.kg.presets import PRESETS, configure
-    from gsam.kg.ranking import PROTOCOLS, NonFiniteScoreError, RankingProtocol, rank
+    from gsam.kg.ranking import PROTOCOLS, NonFiniteScoreError, RankingProtocol, known_triples, rank
     from gsam.kg.ranks import Ranking, rank_figures
     from gsam.kg.registry import KG_MODELS
     from gsam.kg.relation_categories import CATEGORIES
@@ -72,6 +72,7 @@ __all__ = [
     "build_model",
     "configure",
     "embeddings",
+    "known_triples",
     "load_graph",
     "load_run",
     "model_options",
@@ -103,7 +104,7 @@ _NAMES_OF = {
     "options": ("build_model", "model_options"),
     "prediction": ("Prediction", "predict"),
     "presets": ("PRESETS", "configure"),
-    "ranking": ("PROTOCOLS", "NonFiniteScoreError", "RankingProtocol", "rank"),
+    "ranking": ("PROTOCOLS", "NonFiniteScoreError", "RankingProtocol", "known_triples", "rank"),
     "ranks": ("Ranking", "rank_figures"),
     "registry": ("KG_MODELS",),
     "relation_categories": ("CATEGORIES",),

@@ -79,8 +79,8 @@ def configure(dataset: str, *, preset: str = "default", model: str = "hybonet", 
         dataset: name, folder or file.
         preset: one of :data:`PRESETS`; it fills in what is not given.
         model: one of :data:`~gsam.kg.KG_MODELS`.
-        **chosen: fields of :class:`KGConfig`; ``None`` means not chosen. ``options`` and ``groups`` are added to those
-            of the preset.
+        **chosen: fields of :class:`KGConfig`; ``None`` means not chosen. ``options``, and the options of each of the
+            ``groups``, are added to those of the preset.
 
     Raises:
         ValueError: there is no such preset, or the configuration is refused.
@@ -89,10 +89,9 @@ def configure(dataset: str, *, preset: str = "default", model: str = "hybonet", 
     given = {name: value for name, value in chosen.items() if value is not None}
     if given.get("optimizer", settings.get("optimizer")) != settings.get("optimizer"):
         settings = _for_optimizer(settings, given["optimizer"])
-    for name in ("options", "groups"):
-        if name in settings and name in given:
-            given[name] = {**settings[name], **given[name]}
-    return KGConfig(dataset, model=model, **{**settings, **given})
+    options = {**settings.get("options", {}), **given.get("options", {})}
+    groups = _merged(settings.get("groups", {}), given.get("groups", {}))
+    return KGConfig(dataset, model=model, **{**settings, **given, "options": options, "groups": groups})
 
 
 def preset_settings(preset: str, model: str, dataset: str) -> Settings:
@@ -112,6 +111,10 @@ def preset_settings(preset: str, model: str, dataset: str) -> Settings:
             "take the preset default"
         )
     return found or {}
+
+
+def _merged(groups: Mapping[str, Settings], chosen: Mapping[str, Settings]) -> dict[str, Settings]:
+    return {part: {**groups.get(part, {}), **chosen.get(part, {})} for part in {**groups, **chosen}}
 
 
 def _for_optimizer(settings: Settings, name: str) -> Settings:

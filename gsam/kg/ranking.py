@@ -86,7 +86,7 @@ def rank(
         raise ValueError(f"expected block >= 1, found {block}")
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     triples = _triples(graph, split).to(device)
-    known = _all_known(graph, device) if known is None else known.to(device)
+    known = known_triples(graph, device) if known is None else known.to(device)
     with evaluating(model):
         ranker = _Ranker(scorer(model), known, rule, block or rows_per_block(graph.num_entities, device))
         ask = ranker.separately if model.num_relations == graph.num_relations else ranker.by_reciprocals
@@ -167,7 +167,8 @@ def _triples(graph: KnowledgeGraph, split: str) -> Tensor:
     return triples
 
 
-def _all_known(graph: KnowledgeGraph, device: torch.device) -> KnownTails:
+def known_triples(graph: KnowledgeGraph, device: torch.device | str = "cpu") -> KnownTails:
+    """The triples of all splits and their reciprocals: what :func:`rank` leaves out, for several calls of it."""
     every = with_reciprocals(graph.all_triples().to(device), graph.num_relations)
     return KnownTails(every, graph.num_entities, 2 * graph.num_relations)
 

@@ -16,8 +16,9 @@ from torch import nn
 from gsam.environment import environment
 from gsam.files import OutputError, atomic_write, read_json, write_json
 from gsam.kg.config import KGConfig
+from gsam.kg.filters import KnownTails
 from gsam.kg.graph_files import load_graph, save_graph
-from gsam.kg.ranking import rank
+from gsam.kg.ranking import known_triples, rank
 from gsam.kg.training import TrainingHistory, train
 
 if TYPE_CHECKING:
@@ -43,9 +44,17 @@ class KGRun:
 
     def __init__(self, config: KGConfig, graph: KnowledgeGraph, *, device: str = "cpu") -> None:
         self.config, self.graph, self.device = config, graph, device
+        self._known: KnownTails | None = None
         for split in ("train", "valid", "test"):
             if not len(graph.split(split)):
                 raise ValueError(f"expected {split} triples in {graph.name}, found none")
+
+    @property
+    def known(self) -> KnownTails:
+        """What rankings leave out, on the device, collected when first asked for."""
+        if self._known is None:
+            self._known = known_triples(self.graph, self.device)
+        return self._known
 
     def build_model(self) -> nn.Module:
         """The model with the initial weights of the seed, on the device."""
@@ -67,6 +76,7 @@ class KGRun:
             sampling=config.sampling,
             loss=config.loss_options,
             schedule=config.training_schedule,
+            known=self.known,
             on_epoch=on_epoch,
         )
         return model, history
@@ -90,11 +100,13 @@ class KGRun:
     def results(self, model: nn.Module, history: TrainingHistory) -> dict[str, Any]:
         """The content of results.json: ``test`` and ``valid`` by the standard protocol, ``test_hybonet`` by the other.
 
+        ``test_categories`` has the figures of ``test`` for 1-1, 1-N, N-1 and N-N relations.
         In the protocol ``"hybonet"`` the head itself is no candidate, as in the code published with HyboNet.
         """
         config, graph = self.config, self.graph
+        known: dict[str, Any] = {"known": self.known}
         started = time.perf_counter()
-        test = rank(model, graph, "test").metrics()
+        test = rank(model, graph, "test", **known)
         seconds = time.perf_counter() - started
         return {
             "dataset": graph.name,
@@ -104,10 +116,11 @@ class KGRun:
             "hyperparameters": config.hyperparameters,
             "num_entities": graph.num_entities,
             "num_relations": graph.num_relations,
-            "test": test,
-            "valid": rank(model, graph, "valid").metrics(),
+            "test": test.metrics(),
+            "test_categories": test.per_category(graph),
+            "valid": rank(model, graph, "valid", **known).metrics(),
             "protocol": "standard",
-            "test_hybonet": rank(model, graph, "test", protocol="hybonet").metrics(),
+            "test_hybonet": rank(model, graph, "test", protocol="hybonet", **known).metrics(),
             "epochs_run": len(history.epoch_seconds),
             "best_epoch": history.epoch[history.best],
             "skipped_steps": history.skipped_steps,

@@ -22,7 +22,7 @@ from gsam.kg.groups import invariants_as_they_are
 from gsam.kg.limits import constrain
 from gsam.kg.losses import LossOptions
 from gsam.kg.objective import Objective, Sampling
-from gsam.kg.ranking import rank
+from gsam.kg.ranking import known_triples, rank
 from gsam.kg.schedule import TrainingSchedule
 from gsam.kg.triples import with_reciprocals
 from gsam.optim import SharpnessAware
@@ -82,6 +82,7 @@ def train(
     sampling: Sampling | None = None,
     loss: LossOptions | None = None,
     schedule: TrainingSchedule | None = None,
+    known: KnownTails | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> TrainingHistory:
     """Train on the triples of a graph and their reciprocals, and keep the weights of the best validation.
@@ -97,6 +98,7 @@ def train(
         sampling: batches and negatives; default :class:`Sampling`.
         loss: default :class:`LossOptions`.
         schedule: default :class:`TrainingSchedule`.
+        known: of :func:`~gsam.kg.ranking.known_triples`, if the caller has them already.
         on_epoch: called with the history so far after each epoch, e.g. to show progress.
 
     Raises:
@@ -104,7 +106,7 @@ def train(
         NonFiniteError: a score is NaN or infinite, or so are all losses of an epoch, or every step was skipped.
     """
     schedule, history = schedule or TrainingSchedule(), TrainingHistory()
-    trainer = _Trainer(model, graph, optimizer, sampling or Sampling(), loss or LossOptions(), schedule)
+    trainer = _Trainer(model, graph, optimizer, sampling or Sampling(), loss or LossOptions(), schedule, known)
     best: dict[str, Tensor] = {}
     for epoch in range(1, schedule.epochs + 1):
         model.train()
@@ -135,13 +137,13 @@ class _Trainer:
         sampling: Sampling,
         loss: LossOptions,
         schedule: TrainingSchedule,
+        known: KnownTails | None,
     ) -> None:
         _check_sizes(model, graph)
         self.model, self.graph, self.optimizer, self.schedule = model, graph, optimizer, schedule
         self.device = next(model.parameters()).device
         triples = with_reciprocals(graph.train, graph.num_relations).to(self.device)
-        every = with_reciprocals(graph.all_triples(), graph.num_relations).to(self.device)
-        self.known = KnownTails(every, graph.num_entities, 2 * graph.num_relations)  # for validation alone
+        self.known = known or known_triples(graph, self.device)  # for validation alone
         self.batches, self.sampler = sampling.build(triples, graph.num_entities, 2 * graph.num_relations)
         self.objective = Objective(model, loss, count=self.sampler.count)
         self.average = WeightAverage(model, schedule.average) if schedule.average else None

@@ -1,16 +1,15 @@
 """Hyperbolic space, right in float32: the Lorentz model and the Poincare ball as geoopt manifolds over pure functions.
 
 Sectional curvature is ``-c`` with ``c > 0`` everywhere. What optimizers of any geoopt manifold need beside is here too:
-the manifold of a parameter, parameter groups by manifold, and gradients as covectors. The pure functions do without
-geoopt, which is imported when the first of the other names is used.
+the manifold of a parameter, parameter groups by manifold, and gradients as covectors. The formulas are the functions of
+:mod:`gsam.manifolds.lorentz_math` and :mod:`gsam.manifolds.poincare_math`, which do without geoopt; it is imported when
+the first name of this module is used.
 """
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
-
-from gsam.manifolds import lorentz_math, poincare_math, smooth
 
 if TYPE_CHECKING:
     from gsam.manifolds.conversion import from_geoopt
@@ -25,13 +24,10 @@ __all__ = [
     "Lorentz",
     "PoincareBall",
     "from_geoopt",
-    "lorentz_math",
     "manifold_groups",
     "manifold_of",
-    "poincare_math",
     "record",
     "rgrad2egrad",
-    "smooth",
 ]
 
 _LAZY = {

@@ -23,6 +23,14 @@ def test_options_are_added_to_the_presets_own() -> None:
     assert found.options == {"margin": 3.0, "max_norm": 1.5, "max_scale": 3.5, "dropout": 0.1}
 
 
+def test_options_of_a_group_are_added_to_the_presets_own() -> None:
+    preset = configure("wn18rr").groups
+    found = configure("wn18rr", groups={"relations": {"weight_decay": 0.5}, "entities": {"lr": 0.25}}).groups
+    assert found["relations"] == {**preset["relations"], "weight_decay": 0.5}
+    assert found["biases"] == preset["biases"]
+    assert found["entities"] == {**preset.get("entities", {}), "lr": 0.25}
+
+
 def test_published_settings() -> None:
     found = configure("wn18rr", preset="published")
     expected = {

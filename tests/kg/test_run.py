@@ -36,6 +36,7 @@ def test_results_have_what_is_promised(finished: tuple[Path, dict[str, Any]]) ->
     assert json.loads((folder / "results.json").read_text()) == results
     assert results.keys() == {
         *("dataset", "model", "optimizer", "hyperparameters", "num_entities", "num_relations", "test", "valid"),
+        "test_categories",
         *("protocol", "epochs_run", "environment", "test_hybonet", "seed", "best_epoch", "skipped_steps"),
         *TIMES,
     }

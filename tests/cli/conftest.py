@@ -5,10 +5,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+
+from gsam.cli.app import main
+from tests.cli.kg_runs import QUICK as QUICK_KG
+from tests.cli.kg_runs import Command, write_folder
 
 Arrays = dict[str, np.ndarray]
 
@@ -61,3 +66,34 @@ QUICK = ("--ways", "2", "--split", "3,3,3", "--episodes", "10", "--test-episodes
 def quick() -> tuple[str, ...]:
     """Options that make a run short; each class has 20 nodes."""
     return QUICK
+
+
+@pytest.fixture
+def kg(capsys: pytest.CaptureFixture[str]) -> Command:
+    """``gsam kg`` in this process, which has loaded PyTorch Geometric already."""
+
+    def run(*arguments: object) -> SimpleNamespace:
+        with pytest.raises(SystemExit) as end:
+            main(["kg", *map(str, arguments)])
+        shown = capsys.readouterr()
+        return SimpleNamespace(returncode=end.value.code, stdout=shown.out, stderr=shown.err)
+
+    return run
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "toy")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, from a process of its own."""
+    place = tmp_path_factory.mktemp("kg")
+    command = [sys.executable, "-m", "gsam", "kg", "train", "--dataset", write_folder(place / "toy"), *QUICK_KG]
+    done = subprocess.run([*command, "--out", place / "run"], capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "test MRR" in done.stderr
+    for words in ("standard protocol", "hybonet protocol", "N-N relations", "Hits@10", "results.json"):
+        assert words in done.stdout
+    return place / "run"

@@ -1,76 +1,23 @@
 """``gsam kg`` from outside: what it writes and prints, and that bad input costs one line and nothing else."""
 
-import csv
 import dataclasses
 import inspect
 import json
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
-import networkx as nx
-import numpy as np
 import pytest
 
-from gsam.cli.app import main
 from gsam.cli.kg import train
 from gsam.datasets import load_knowledge_graph
-from gsam.kg import KGConfig, KGRun, configure, load_run, predict, rank
-from tests.kg.toy_graph import toy_graph
+from gsam.kg import KGConfig, KGRun, configure, load_run
+from tests.cli.kg_runs import QUICK, Command, assert_refused
 
-QUICK = ("--dim", "4", "--epochs", "3", "--batch-size", "64", "--num-negatives", "8", "--validate-every", "2")
 KEYS = {
     *("dataset", "model", "optimizer", "seed", "hyperparameters", "num_entities", "num_relations", "protocol"),
     *("test", "valid", "test_hybonet", "epochs_run", "epoch_seconds_median", "train_seconds", "eval_seconds"),
     "environment",
 }
 TIMES = {"epoch_seconds_median", "train_seconds", "eval_seconds", "validation_seconds", "environment"}
-Command = Callable[..., SimpleNamespace]
-
-
-@pytest.fixture
-def kg(capsys: pytest.CaptureFixture[str]) -> Command:
-    """``gsam kg`` in this process, which has loaded PyTorch Geometric already."""
-
-    def run(*arguments: object) -> SimpleNamespace:
-        with pytest.raises(SystemExit) as end:
-            main(["kg", *map(str, arguments)])
-        shown = capsys.readouterr()
-        return SimpleNamespace(returncode=end.value.code, stdout=shown.out, stderr=shown.err)
-
-    return run
-
-
-def write_folder(folder: Path) -> Path:
-    graph = toy_graph()
-    folder.mkdir()
-    for split in ("train", "valid", "test"):
-        rows = [
-            f"{graph.entities[h]}\t{graph.relations[r]}\t{graph.entities[t]}\n"
-            for h, r, t in graph.split(split).tolist()
-        ]
-        (folder / f"{split}.txt").write_text("".join(rows), encoding="utf-8")
-    return folder
-
-
-@pytest.fixture
-def toy(tmp_path: Path) -> Path:
-    return write_folder(tmp_path / "toy")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run, from a process of its own."""
-    place = tmp_path_factory.mktemp("kg")
-    command = [sys.executable, "-m", "gsam", "kg", "train", "--dataset", write_folder(place / "toy"), *QUICK]
-    done = subprocess.run([*command, "--out", place / "run"], capture_output=True, text=True, timeout=200, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "test MRR" in done.stderr
-    for words in ("standard protocol", "hybonet protocol", "N-N relations", "Hits@10", "results.json"):
-        assert words in done.stdout
-    return place / "run"
 
 
 def test_train_writes_what_the_python_interface_gives(trained: Path) -> None:
@@ -212,81 +159,7 @@ def test_notes_of_the_reader_are_shown(kg: Command, toy: Path, tmp_path: Path) -
     assert "duplicate" in done.stderr
 
 
-# -- eval, predict, embed ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("protocol", ["standard", "hybonet"])
-@pytest.mark.parametrize("split", ["valid", "test"])
-def test_eval_prints_the_ranking(kg: Command, trained: Path, split: str, protocol: str) -> None:
-    options = ("--split", split, "--protocol", protocol, "--hits", "1,5", "--json")
-    found = json.loads(kg("eval", "--run", trained, *options).stdout)
-    opened = load_run(trained)
-    expected = rank(opened.model, opened.graph, split, protocol=protocol).metrics((1, 5))
-    assert found["figures"] == {
-        "missing head": expected["head"],
-        "missing tail": expected["tail"],
-        "both": expected["both"],
-    }
-    table = kg("eval", "--run", trained, *options[:-1]).stdout
-    assert f"{split} triples, {protocol} protocol" in table
-    assert f"{expected['both']['mrr']:.4f}" in table
-    assert f"{expected['head']['hits@5']:.4f}" in table
-
-
-@pytest.mark.parametrize("by", ["relation", "category"])
-def test_eval_by_group(kg: Command, trained: Path, by: str) -> None:
-    opened = load_run(trained)
-    ranking = rank(opened.model, opened.graph)
-    groups = (ranking.per_relation if by == "relation" else ranking.per_category)(opened.graph)
-    shown = kg("eval", "--run", trained, "--by", by).stdout
-    for name, figures in groups.items():
-        line = next(line for line in shown.splitlines() if line.startswith(f"{name} "))
-        assert line.split()[-6:-2] == [f"{figures['both'][key]:.4f}" for key in ("mrr", "hits@1", "hits@3", "hits@10")]
-
-
-@pytest.mark.parametrize("known", [False, True])
-@pytest.mark.parametrize("side", ["head", "tail"])
-def test_predict_prints_the_answers(kg: Command, trained: Path, side: str, known: bool) -> None:
-    opened = load_run(trained)
-    expected = predict(opened.model, opened.graph, **{side: "e7"}, relation="far", top=4, known=known)
-    command = ("predict", "--run", trained, f"--{side}", "e7", "--relation", "far", "--top", "4")
-    command += ("--known",) if known else ()
-    assert json.loads(kg(*command, "--json").stdout) == [{**vars(a), "known": list(a.known)} for a in expected]
-    lines = kg(*command).stdout.splitlines()
-    assert ("e7 far ?" if side == "head" else "? far e7") in lines[0]
-    for line, answer in zip(lines[1:5], expected, strict=True):
-        words = [str(answer.rank), answer.entity, f"{answer.score:.4f}", *", ".join(answer.known).split()]
-        assert line.split() == words
-    assert ("--known" in lines[-1]) != known
-
-
-def test_embed_writes_every_format(kg: Command, trained: Path, tmp_path: Path) -> None:
-    model = load_run(trained).model
-    done = kg("embed", "--run", trained, "--format", "npz", "--out", tmp_path / "e.npz")
-    assert f"written: {tmp_path / 'e.npz'}" in done.stdout
-    with np.load(tmp_path / "e.npz") as archive:
-        assert np.allclose(archive["coordinates"], model.node_emb.weight.detach(), atol=1e-6)
-    kg("embed", "--run", trained, "--format", "tsv", "--out", tmp_path / "e.tsv")
-    with (tmp_path / "e.tsv").open(newline="") as file:
-        assert len(list(csv.reader(file, delimiter="\t"))) == 25
-    kg("embed", "--run", trained, "--format", "graphml", "--out", tmp_path / "e.graphml")
-    assert nx.read_graphml(tmp_path / "e.graphml").number_of_nodes() == 24
-    refused = kg("embed", "--run", trained, "--out", tmp_path / "e.npz")
-    assert (refused.returncode, "--force" in refused.stderr) == (2, True)
-    assert kg("embed", "--run", trained, "--out", tmp_path / "e.npz", "--force", "--quiet").returncode == 0
-    assert kg("embed", "--run", trained, "--out", tmp_path).returncode == 2
-
-
 # -- what goes wrong ---------------------------------------------------------------------------------------------------
-
-
-def assert_refused(done: SimpleNamespace, words: str, out: Path | None = None) -> None:
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("gsam: ")
-    assert words in done.stderr
-    assert out is None or not out.exists()
 
 
 BAD_FILES = {
@@ -349,31 +222,6 @@ def test_bad_options_are_one_line_and_nothing_written(
 ) -> None:
     done = kg("train", "--dataset", toy, *QUICK, *options, "--out", tmp_path / "out")
     assert_refused(done, words, tmp_path / "out")
-
-
-@pytest.mark.parametrize(
-    ("command", "words"),
-    [
-        (("predict", "--relation", "far", "--head", "e77"), "did you mean e7"),
-        (("predict", "--relation", "fra", "--head", "e7"), "did you mean far"),
-        (("predict", "--relation", "far"), "--tail"),
-        (("predict", "--relation", "far", "--head", "e7", "--tail", "e8"), "--tail"),
-        (("predict", "--relation", "far", "--head", "e7", "--top", "0"), "top"),
-        (("eval", "--split", "nope"), "train, valid or test"),
-        (("eval", "--protocol", "nope"), "hybonet"),
-        (("eval", "--by", "nope"), "category"),
-        (("eval", "--hits", "0"), "at least 1"),
-        (("embed", "--format", "xlsx"), "graphml"),
-    ],
-)
-def test_bad_questions_are_one_line(kg: Command, trained: Path, command: tuple[str, ...], words: str) -> None:
-    assert_refused(kg(*command, "--run", trained), words)
-
-
-@pytest.mark.parametrize("command", [("eval",), ("predict", "--relation", "far", "--head", "e7"), ("embed",)])
-def test_a_folder_without_a_run_is_one_line(kg: Command, tmp_path: Path, command: tuple[str, ...]) -> None:
-    assert_refused(kg(*command, "--run", tmp_path), "gsam kg train")
-    assert not list(tmp_path.iterdir())
 
 
 def test_divergence_is_one_line(kg: Command, toy: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,18 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads; an episode is too small to gain from more.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run left in --out.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue a run: keep the seeds that are finished.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue a run: keep what is finished, go on from the last checkpoint.")
+]
+MaxSkipped = Annotated[
+    int, typer.Option("--max-skipped", help="Steps in a row with a gradient that is not finite before it fails.")
+]
+CheckpointEvery = Annotated[
+    float, typer.Option("--checkpoint-every", help="Least seconds between checkpoints, which --resume goes on from.")
+]
+Deterministic = Annotated[
+    bool, typer.Option("--deterministic", help="Refuse operations whose results may differ from run to run.")
+]
 
 
 def choose_device(name: str) -> str:
@@ -46,6 +58,15 @@ def use_threads(count: int) -> None:
     import torch
 
     torch.set_num_threads(count)
+
+
+def use_determinism(wanted: bool) -> None:
+    """Let torch refuse what is not deterministic, if it is wanted."""
+    if wanted:
+        import torch
+
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA is first used
+        torch.use_deterministic_algorithms(True)
 
 
 def integers(text: str, option: str) -> tuple[int, ...]:

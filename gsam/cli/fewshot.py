@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsam.cli.common import (
+    CheckpointEvery,
+    Deterministic,
     Device,
     Force,
+    MaxSkipped,
     Out,
     Quiet,
     Resume,
@@ -17,6 +20,7 @@ from gsam.cli.common import (
     choose_device,
     integers,
     named_values,
+    use_determinism,
     use_threads,
 )
 
@@ -51,6 +55,7 @@ def run(
     validation_episodes: Annotated[int | None, typer.Option(help="Tasks in a validation.")] = None,
     validate_every: Annotated[int | None, typer.Option(help="Training episodes between validations.")] = None,
     patience: Annotated[int | None, typer.Option(help="Validations without improvement before it stops.")] = None,
+    max_skipped: MaxSkipped = 100,
     train_ways: Annotated[int | None, typer.Option(help="Classes in a training episode, if not --ways.")] = None,
     train_queries: Annotated[int | None, typer.Option(help="Queries in training, if not --queries.")] = None,
     split: Annotated[
@@ -76,6 +81,8 @@ def run(
     quiet: Quiet = False,
     force: Force = False,
     resume: Resume = False,
+    checkpoint_every: CheckpointEvery = 30.0,
+    deterministic: Deterministic = False,
 ) -> None:
     """Meta-train a method, test it on novel classes, and compare it with the baselines that train nothing.
 
@@ -86,16 +93,20 @@ def run(
     from gsam.fewshot import FewShotRun, configure
 
     use_threads(threads)
+    use_determinism(deterministic)
     config = configure(**chosen, seeds=integers(seeds, "--seeds"), options=named_values(option or []))
     prepared = FewShotRun(config, load_nodes(dataset), device=choose_device(device))
     folder = open_folder(config, out, force=force, resume=resume)
-    results = run_seeds(prepared, folder, quiet=quiet)
+    results = run_seeds(prepared, folder, quiet=quiet, checkpoint_every=checkpoint_every)
     show([results], quiet=quiet)
     if not quiet:
         typer.echo(f"written: {folder / 'results.json'}")
 
 
-_NOT_CONFIG = ("out", "seeds", "option", "device", "threads", "quiet", "force", "resume")
+_NOT_CONFIG = (
+    *("out", "seeds", "option", "device", "threads", "quiet", "force", "resume"),
+    *("checkpoint_every", "deterministic"),
+)
 
 
 def open_folder(config: FewShotConfig, out: Path, *, force: bool, resume: bool) -> Path:
@@ -117,7 +128,7 @@ def open_folder(config: FewShotConfig, out: Path, *, force: bool, resume: bool) 
     return folder
 
 
-def run_seeds(prepared: FewShotRun, folder: Path, *, quiet: bool) -> dict[str, Any]:
+def run_seeds(prepared: FewShotRun, folder: Path, *, quiet: bool, checkpoint_every: float = 30.0) -> dict[str, Any]:
     """Run every seed that has no record yet, and write results.json."""
     from rich.console import Console
 
@@ -134,7 +145,9 @@ def run_seeds(prepared: FewShotRun, folder: Path, *, quiet: bool) -> dict[str, A
             optimizer = f" {prepared.config.optimizer}" if prepared.config.trains else ""
             name = f"{prepared.config.method}{optimizer} seed {seed}"
             progress.start(name, prepared.config.episodes)
-            record = prepared.record(seed, lambda _, history: progress.update(history), kept.parent)
+            record = prepared.record(
+                seed, lambda _, history: progress.update(history), kept.parent, checkpoint_every=checkpoint_every
+            )
             progress.say(f"{name}: test accuracy {record['test_accuracy']:.2f} %")
             records.append(record)
     results = prepared.results(records)

@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gsam.cli.common import Device, Force, Out, Quiet, choose_device, integers, named_values, use_threads
+from gsam.cli.common import (
+    CheckpointEvery,
+    Deterministic,
+    Device,
+    Force,
+    Out,
+    Quiet,
+    Resume,
+    choose_device,
+    integers,
+    named_values,
+    use_determinism,
+    use_threads,
+)
 from gsam.cli.fewshot import open_folder
 from gsam.cli.progress import TrainingProgress
 
@@ -19,7 +32,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Knowledge-graph completion.", no_args_is_help=True, rich_markup_mode=None)
 
 Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads; by default all cores.")]
-_RESUME = "Keep runs that are finished; one that is not starts over, as there are no checkpoints yet."
 
 
 @app.callback()
@@ -67,6 +79,9 @@ def train(
     weight_decay: Annotated[float | None, typer.Option(help="L2 penalty.")] = None,
     validate_every: Annotated[int | None, typer.Option(help="Epochs between validations.")] = None,
     patience: Annotated[int | None, typer.Option(help="Validations without improvement before it stops.")] = None,
+    max_skipped: Annotated[
+        int | None, typer.Option(help="Steps in a row with a gradient that is not finite before it fails.")
+    ] = None,
     max_seconds: Annotated[float | None, typer.Option(help="Training time after which it stops.")] = None,
     rho: Annotated[float | None, typer.Option(help="Radius of the ascent.")] = None,
     sparse: Annotated[bool | None, typer.Option(help="Row-sparse gradients; by default where they serve.")] = None,
@@ -82,7 +97,9 @@ def train(
     threads: Threads = None,
     quiet: Quiet = False,
     force: Force = False,
-    resume: Annotated[bool, typer.Option("--resume", help=_RESUME)] = False,
+    resume: Resume = False,
+    checkpoint_every: CheckpointEvery = 30.0,
+    deterministic: Deterministic = False,
 ) -> None:
     """Train a model on a knowledge graph, rank the test triples, and draw the embedding and the learning curve.
 
@@ -95,6 +112,7 @@ def train(
 
     if threads is not None:
         use_threads(threads)
+    use_determinism(deterministic)
     options, groups = split_options(named_values(option or []))
     numbers = integers(seeds, "--seeds")
     configs = [configure(**chosen, seed=seed, options=options, groups=groups) for seed in numbers]
@@ -104,14 +122,17 @@ def train(
     runs = [KGRun(config, graph, device=where) for config in configs]
     folders = claim(runs, out, force=force, resume=resume)
     for run, folder in zip(runs, folders, strict=True):
-        finish(run, folder, quiet=quiet)
+        finish(run, folder, quiet=quiet, checkpoint_every=checkpoint_every)
     if not quiet:
         from gsam.cli.kg_tables import show_summary
 
         show_summary(folders)
 
 
-_NOT_CONFIG = ("out", "seeds", "option", "device", "threads", "quiet", "force", "resume")
+_NOT_CONFIG = (
+    *("out", "seeds", "option", "device", "threads", "quiet", "force", "resume"),
+    *("checkpoint_every", "deterministic"),
+)
 
 
 def split_options(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -162,7 +183,7 @@ class KGProgress(TrainingProgress):
             self.say(f"{self._name}: epoch {epoch}, {note}")
 
 
-def finish(run: KGRun, folder: Path, *, quiet: bool) -> None:
+def finish(run: KGRun, folder: Path, *, quiet: bool, checkpoint_every: float = 30.0) -> None:
     """Train and keep everything, unless the folder has a finished run; draw the pictures."""
     from rich.console import Console
 
@@ -177,7 +198,7 @@ def finish(run: KGRun, folder: Path, *, quiet: bool) -> None:
         for note in run.graph.notes:
             progress.say(f"note: {note}")
         progress.start(name, config.epochs)
-        results = run.record(folder, progress.show)
+        results = run.record(folder, progress.show, checkpoint_every=checkpoint_every)
         progress.say(f"{name}: best epoch {results['best_epoch']}, test MRR {results['test']['both']['mrr']:.4f}")
     draw(load_run(folder), folder)
 

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsam.cli.common import (
+    CheckpointEvery,
+    Deterministic,
     Device,
     Force,
+    MaxSkipped,
     Out,
     Quiet,
     Resume,
@@ -17,6 +20,7 @@ from gsam.cli.common import (
     choose_device,
     integers,
     named_values,
+    use_determinism,
     use_threads,
 )
 from gsam.cli.fewshot import open_folder
@@ -48,6 +52,7 @@ def run(
     epochs: Annotated[int, typer.Option(help="Training epochs at most.")] = 200,
     validate_every: Annotated[int, typer.Option(help="Epochs between validations.")] = 1,
     patience: Annotated[int, typer.Option(help="Validations without improvement before training stops.")] = 50,
+    max_skipped: MaxSkipped = 100,
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-2,
     weight_decay: Annotated[float, typer.Option(help="L2 penalty.")] = 5e-4,
     hidden: Annotated[int, typer.Option(help="Width of the hidden layers.")] = 64,
@@ -69,6 +74,8 @@ def run(
     quiet: Quiet = False,
     force: Force = False,
     resume: Resume = False,
+    checkpoint_every: CheckpointEvery = 30.0,
+    deterministic: Deterministic = False,
 ) -> None:
     """Train a model on a node split of each seed, and compare it with logistic regression on the features alone."""
     chosen = {name: value for name, value in locals().items() if name not in _NOT_CONFIG}
@@ -76,16 +83,20 @@ def run(
     from gsam.nodes import NodesConfig, NodesRun
 
     use_threads(threads)
+    use_determinism(deterministic)
     config = NodesConfig(**chosen, seeds=integers(seeds, "--seeds"), options=named_values(option or []))
     prepared = NodesRun(config, load_nodes(dataset), device=choose_device(device))
     folder = open_folder(config, out, force=force, resume=resume)  # type: ignore[arg-type]
-    results = run_seeds(prepared, folder, quiet=quiet)
+    results = run_seeds(prepared, folder, quiet=quiet, checkpoint_every=checkpoint_every)
     if not quiet:
         show(results)
         typer.echo(f"written: {folder / 'results.json'}")
 
 
-_NOT_CONFIG = ("out", "seeds", "option", "device", "threads", "quiet", "force", "resume")
+_NOT_CONFIG = (
+    *("out", "seeds", "option", "device", "threads", "quiet", "force", "resume"),
+    *("checkpoint_every", "deterministic"),
+)
 
 
 class EpochProgress(TrainingProgress):
@@ -100,7 +111,7 @@ class EpochProgress(TrainingProgress):
             self.say(f"{self._name}: epoch {history.epoch[-1]}, {note}")
 
 
-def run_seeds(prepared: NodesRun, folder: Path, *, quiet: bool) -> dict[str, Any]:
+def run_seeds(prepared: NodesRun, folder: Path, *, quiet: bool, checkpoint_every: float = 30.0) -> dict[str, Any]:
     """Run every seed that has no record yet, and write results.json."""
     from rich.console import Console
 
@@ -115,7 +126,9 @@ def run_seeds(prepared: NodesRun, folder: Path, *, quiet: bool) -> dict[str, Any
                 continue
             name = f"{prepared.config.model} {prepared.config.optimizer} seed {seed}"
             progress.start(name, prepared.config.epochs)
-            record = prepared.record(seed, lambda _, history: progress.show(history), kept.parent)
+            record = prepared.record(
+                seed, lambda _, history: progress.show(history), kept.parent, checkpoint_every=checkpoint_every
+            )
             progress.say(f"{name}: test {METRICS[prepared.metric]} {record['test']:.2f} %")
             records.append(record)
     results = prepared.results(records)

@@ -42,6 +42,7 @@ class FewShotConfig:
         validate_every: episodes between validations.
         validation_episodes: tasks in a validation.
         patience: validations without improvement before training stops.
+        max_skipped: steps skipped in a row, because a gradient was not finite, before training fails.
         test_episodes: tasks in the test.
         train_ways: classes in a training episode, at most all base classes are taken; ``None`` for ``ways``.
         train_queries: queries of each class in a training episode; ``None`` for ``queries``.
@@ -68,6 +69,7 @@ class FewShotConfig:
     validate_every: int = 10
     validation_episodes: int = 20
     patience: int = 10
+    max_skipped: int = 100
     test_episodes: int = 100
     train_ways: int | None = None
     train_queries: int | None = None
@@ -156,7 +158,7 @@ class FewShotConfig:
     @property
     def schedule(self) -> Schedule:
         """How long to train."""
-        return Schedule(self.episodes, self.validate_every, self.patience)
+        return Schedule(self.episodes, self.validate_every, self.patience, self.max_skipped)
 
     @property
     def setting(self) -> dict[str, Any]:

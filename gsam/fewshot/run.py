@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gsam.checkpoints import Checkpoints
 from gsam.environment import environment
 from gsam.evaluation import mean_ci95
 from gsam.fewshot.config import FewShotConfig, class_split, samplers
@@ -96,8 +97,10 @@ class FewShotRun:
         )
         return method.to(self.device)
 
-    def train(self, seed: int, on_validation: OnValidation | None = None) -> Trained:
-        """Train the method on one seed and test it."""
+    def train(
+        self, seed: int, on_validation: OnValidation | None = None, checkpoints: Checkpoints | None = None
+    ) -> Trained:
+        """Train the method on one seed, or go on training it, and test it."""
         config, chosen = self.config, recipe(self.config.optimizer)
         method = self.build_method(seed)
         history = meta_train(
@@ -108,14 +111,31 @@ class FewShotRun:
             self.samplers[seed]["train"],
             self.validation_episodes(seed),
             schedule=config.schedule,
+            checkpoints=checkpoints,
             on_validation=None if on_validation is None else lambda found: on_validation(seed, found),
         )
         return Trained(method.state_dict(), history, evaluate(method, self.graph, self.test_episodes(seed)))
 
+    def checkpoints(self, seed: int, folder: Path, every: float) -> Checkpoints:
+        """Those of a seed in a folder."""
+        data, config = self.dataset, {**self.config.to_dict(), "seeds": [seed]}
+        sizes = [data.num_nodes, data.num_edges, data.num_features]
+        return Checkpoints(folder, every=every, about={"config": config, "data": [data.name, *sizes]})
+
     def record(
-        self, seed: int, on_validation: OnValidation | None = None, folder: Path | None = None
+        self,
+        seed: int,
+        on_validation: OnValidation | None = None,
+        folder: Path | None = None,
+        *,
+        checkpoint_every: float = 30.0,
     ) -> dict[str, Any]:
-        """Run one seed: train, test, baselines; keep its files in ``folder`` if given."""
+        """Run one seed: train, test, baselines; keep its files in ``folder`` if given.
+
+        While it is trained, its state is kept in ``folder/checkpoints``, at most every ``checkpoint_every`` seconds; a
+        seed that was stopped goes on from there.
+        """
+        kept = None if folder is None else self.checkpoints(seed, folder / "checkpoints", checkpoint_every)
         baselines = self.baselines(seed)
         if not self.config.trains:
             name = self.config.method.replace("-", "_")
@@ -123,7 +143,7 @@ class FewShotRun:
             found = {"test_accuracy": scored, "val_accuracy": None}
             record = {"seed": seed, **found, "episodes_run": 0, "train_seconds": 0.0, "baseline": baselines}
         else:
-            trained = self.train(seed, on_validation)
+            trained = self.train(seed, on_validation, kept)
             record = _trained_record(seed, trained, baselines)
             if folder is not None:
                 _save_training(folder, trained)
@@ -131,6 +151,8 @@ class FewShotRun:
             save_episodes(folder / "test_episodes.npz", self.test_episodes(seed))
             write_json(folder / "split.json", class_split(self.config, self.dataset, seed).to_dict())
             write_json(folder / "record.json", record)
+        if kept is not None:
+            kept.remove()
         return record
 
     def results(self, records: Sequence[dict[str, Any]]) -> dict[str, Any]:

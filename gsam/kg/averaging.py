@@ -45,6 +45,18 @@ class WeightAverage:
         decay = min(self.decay**self.every, (1 + taken) / (10 + taken))
         torch._foreach_lerp_(self._mean, [parameter.detach() for parameter in self._params], 1 - decay)
 
+    def state(self) -> dict[str, Any]:
+        """The average and what it has seen, for :meth:`load_state`."""
+        return {"mean": self._mean, "steps": self._steps}
+
+    @torch.no_grad()
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` gave."""
+        torch._foreach_copy_(
+            self._mean, [mean.to(own.device) for mean, own in zip(state["mean"], self._mean, strict=True)]
+        )
+        self._steps = state["steps"]
+
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The model has the averaged weights within the block, and its own again after it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -53,14 +54,14 @@ class TripleBatches:
         """Batches in an epoch."""
         return -(-len(self.triples) // self.batch_size)
 
-    def epoch(self) -> Iterator[Batch]:
-        """The batches of one epoch; the device is waited for at its start only."""
+    def epoch(self, skip: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch without the first ``skip``; the order is drawn, and the device waited for, here."""
         count = len(self.triples)
         order = torch.randperm(count, generator=self.generator, device=self.generator.device)
         columns = [*self.triples[order].t().contiguous(), self._query[order]]
         totals = self.known.counts[columns[-1]].cumsum(0)
         ends = torch.arange(self.batch_size, count + self.batch_size, self.batch_size).clamp_(max=count) - 1
         known = totals[ends.to(totals.device)].diff(prepend=totals.new_zeros(1)).tolist()
-        parts = zip(*(column.split(self.batch_size) for column in columns), strict=True)
-        for (head, relation, tail, query), num_known in zip(parts, known, strict=True):
-            yield Batch(head, relation, tail, query, num_known)
+        parts = zip(*(column.split(self.batch_size) for column in columns), known, strict=True)
+        batches = (Batch(head, relation, tail, query, number) for head, relation, tail, query, number in parts)
+        return itertools.islice(batches, skip, None)

@@ -70,6 +70,7 @@ class KGConfig:
         weight_decay: L2 penalty of the base optimizer.
         validate_every: epochs between validations.
         patience: validations without improvement before training stops.
+        max_skipped: steps skipped in a row, because a gradient was not finite, before training fails.
         max_seconds: training time after which training stops.
         rho: radius of the ascent.
         sparse: row-sparse gradients of the entity tables; ``None``: where the optimizer takes them and not all
@@ -105,6 +106,7 @@ class KGConfig:
     weight_decay: float = 0.0
     validate_every: int = 5
     patience: int = 20
+    max_skipped: int = 100
     max_seconds: float | None = None
     rho: float | None = None
     sparse: bool | None = None
@@ -231,6 +233,7 @@ class KGConfig:
             warmup_steps=self.warmup_steps,
             average=self.average,
             max_grad_norm=self.max_grad_norm,
+            max_skipped=self.max_skipped,
         )
 
     @property

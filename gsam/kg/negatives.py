@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -68,6 +69,14 @@ class NegativeSampler(ABC):
     def _count(self, count: int) -> int:
         return count
 
+    def state(self) -> dict[str, Tensor]:
+        """Where the sampler is, for :meth:`load_state`."""
+        return {"generator": self.generator.get_state()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`state` gave."""
+        self.generator.set_state(state["generator"])
+
     @property
     def log_weight(self) -> float:
         """Log of N / k."""
@@ -104,6 +113,15 @@ class SharedNegatives(NegativeSampler):
         self._order = torch.empty(0, dtype=torch.long, device=device)
         self._column = torch.full((self.num_entities,), self.count, device=device)  # of each entity in the sample
         self._columns = torch.arange(self.count, device=device)
+
+    def state(self) -> dict[str, Tensor]:
+        """Where the sampler is, with what is left of the permutation."""
+        return {**super().state(), "order": self._order.clone()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`state` gave."""
+        super().load_state(state)
+        self._order = state["order"].to(self._order.device)
 
     def _count(self, count: int) -> int:
         return min(count, self.num_entities)

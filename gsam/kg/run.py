@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from gsam.checkpoints import Checkpoints
 from gsam.environment import environment
 from gsam.files import OutputError, atomic_write, read_json, write_json
 from gsam.kg.config import KGConfig
@@ -61,8 +62,10 @@ class KGRun:
         torch.manual_seed(self.config.seed)
         return self.config.build_model(self.graph.num_entities, self.graph.num_relations).to(self.device)
 
-    def train(self, on_epoch: OnEpoch | None = None) -> tuple[nn.Module, TrainingHistory]:
-        """Train the model; it has the weights of its best validation.
+    def train(
+        self, on_epoch: OnEpoch | None = None, checkpoints: Checkpoints | None = None
+    ) -> tuple[nn.Module, TrainingHistory]:
+        """Train the model, or go on training it; it has the weights of its best validation.
 
         Raises:
             NonFiniteError: training diverged.
@@ -77,24 +80,37 @@ class KGRun:
             loss=config.loss_options,
             schedule=config.training_schedule,
             known=self.known,
+            checkpoints=checkpoints,
             on_epoch=on_epoch,
         )
         return model, history
 
-    def record(self, folder: Path | None = None, on_epoch: OnEpoch | None = None) -> dict[str, Any]:
+    def checkpoints(self, folder: Path, every: float) -> Checkpoints:
+        """Those of this run in a folder."""
+        graph = self.graph
+        sizes = [graph.num_entities, graph.num_relations, len(graph.train)]
+        return Checkpoints(folder, every=every, about={"config": self.config.to_dict(), "graph": [graph.name, *sizes]})
+
+    def record(
+        self, folder: Path | None = None, on_epoch: OnEpoch | None = None, *, checkpoint_every: float = 30.0
+    ) -> dict[str, Any]:
         """Train, rank, and keep everything in ``folder`` if given; returns the content of its results.json.
 
         Args:
             folder: gets ``config.json``, ``history.json``, ``model.pt``, the graph (:func:`~gsam.kg.save_graph`) and,
                 last, ``results.json``: it says that the run is finished.
             on_epoch: called with the history so far after each epoch.
+            checkpoint_every: least seconds between checkpoints in ``folder/checkpoints``, from which a run that was
+                stopped goes on; they are deleted when it is finished.
         """
-        model, history = self.train(on_epoch)
-        if folder is not None:
-            save_run(folder, self, model, history)
+        if folder is None:
+            return self.results(*self.train(on_epoch))
+        checkpoints = self.checkpoints(folder / "checkpoints", checkpoint_every)
+        model, history = self.train(on_epoch, checkpoints)
+        save_run(folder, self, model, history)
         results = self.results(model, history)
-        if folder is not None:
-            write_json(folder / "results.json", results)
+        write_json(folder / "results.json", results)
+        checkpoints.remove()
         return results
 
     def results(self, model: nn.Module, history: TrainingHistory) -> dict[str, Any]:

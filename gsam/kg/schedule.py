@@ -25,6 +25,7 @@ class TrainingSchedule:
         average: decay of a running average of the weights, 0 for none: validation, test and the weights that are kept
             are then the average's.
         max_grad_norm: clip the gradient that a step descends with to this Euclidean norm; ``None`` for no clipping.
+        max_skipped: steps skipped in a row, because a gradient was not finite, after which training fails.
     """
 
     epochs: int = 100
@@ -35,9 +36,10 @@ class TrainingSchedule:
     warmup_steps: int = 0
     average: float = 0.0
     max_grad_norm: float | None = None
+    max_skipped: int = 100
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "validate_every", "patience"):
+        for name in ("epochs", "validate_every", "patience", "max_skipped"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} >= 1, found {getattr(self, name)}")
         if self.max_seconds is not None and not 0 < self.max_seconds < math.inf:

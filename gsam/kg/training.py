@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from gsam.checkpoints import Checkpoints, failing_well
 from gsam.evaluation import NonFiniteError
 from gsam.kg.averaging import WeightAverage
 from gsam.kg.batches import Batch
@@ -25,7 +26,7 @@ from gsam.kg.objective import Objective, Sampling
 from gsam.kg.ranking import known_triples, rank
 from gsam.kg.schedule import TrainingSchedule
 from gsam.kg.triples import with_reciprocals
-from gsam.optim import SharpnessAware
+from gsam.optim import SharpnessAware, StepGuard
 
 if TYPE_CHECKING:
     from gsam.datasets import KnowledgeGraph
@@ -83,11 +84,13 @@ def train(
     loss: LossOptions | None = None,
     schedule: TrainingSchedule | None = None,
     known: KnownTails | None = None,
+    checkpoints: Checkpoints | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> TrainingHistory:
     """Train on the triples of a graph and their reciprocals, and keep the weights of the best validation.
 
-    The device is waited for once an epoch, not once a step, unless the optimizer itself does.
+    A step whose gradient is not finite is skipped, whatever the optimizer; to know it, the device is waited for once a
+    step.
 
     Args:
         model: with ``2 R`` relation types for the R relations of the graph, trained in place; on return it has the
@@ -99,35 +102,41 @@ def train(
         loss: default :class:`LossOptions`.
         schedule: default :class:`TrainingSchedule`.
         known: of :func:`~gsam.kg.ranking.known_triples`, if the caller has them already.
+        checkpoints: where training goes on if it was stopped, and where it keeps its state after steps.
         on_epoch: called with the history so far after each epoch, e.g. to show progress.
 
     Raises:
         ValueError: the model has another number of entities or relation types, or there are no validation triples.
-        NonFiniteError: a score is NaN or infinite, or so are all losses of an epoch, or every step was skipped.
+        NonFiniteError: a score is NaN or infinite, or so are all losses of an epoch, or too many steps in a row, or all
+            of them, were skipped. The model then has the weights of the best validation so far, if there was one.
+        CheckpointError: a checkpoint cannot be written, is damaged, or is of another training.
     """
-    schedule, history = schedule or TrainingSchedule(), TrainingHistory()
+    schedule = schedule or TrainingSchedule()
     trainer = _Trainer(model, graph, optimizer, sampling or Sampling(), loss or LossOptions(), schedule, known)
-    best: dict[str, Tensor] = {}
-    for epoch in range(1, schedule.epochs + 1):
-        model.train()
-        trainer.epoch(history)
-        last = epoch == schedule.epochs or sum(history.epoch_seconds) >= (schedule.max_seconds or math.inf)
-        if last or epoch % schedule.validate_every == 0:
-            with trainer.averaged():
-                trainer.validate(history)
-                if not history.waited:
-                    best = {name: value.clone() for name, value in model.state_dict().items()}
-        if on_epoch is not None:
-            on_epoch(history)
-        if last or history.waited >= schedule.patience:
-            break
-    model.load_state_dict(best)
-    model.eval()
+    if checkpoints is not None:
+        trainer.restore(checkpoints)
+    history = trainer.history
+    try:
+        with failing_well(checkpoints, lambda: trainer.best):
+            for epoch in range(len(history.epoch_seconds) + 1, schedule.epochs + 1):
+                model.train()
+                trainer.epoch(checkpoints)
+                last = epoch == schedule.epochs or sum(history.epoch_seconds) >= (schedule.max_seconds or math.inf)
+                if last or epoch % schedule.validate_every == 0:
+                    trainer.validate()
+                if on_epoch is not None:
+                    on_epoch(history)
+                if last or history.waited >= schedule.patience:
+                    break
+    finally:
+        if trainer.best:
+            model.load_state_dict(trainer.best)
+        model.eval()
     return history
 
 
 class _Trainer:
-    """What stays the same from epoch to epoch."""
+    """What is trained, and how far it has come."""
 
     def __init__(
         self,
@@ -149,31 +158,76 @@ class _Trainer:
         self.average = WeightAverage(model, schedule.average) if schedule.average else None
         self.reduce: Callable[[Tensor], Tensor] = getattr(optimizer, "reduce", Tensor.mean)  # ESAM's, mSAM's choice
         self.rates = [group["lr"] for group in optimizer.param_groups]
+        self.guard = StepGuard(model, optimizer, schedule.max_skipped)
+        self.history, self.best = TrainingHistory(), dict[str, Tensor]()
         self.steps, self.total = 0, schedule.epochs * len(self.batches)
+        self.losses: list[Tensor] = []  # of the epoch under way
+        self.elapsed = 0.0  # seconds it had taken when it was interrupted
+        self.order = self.batches.generator.get_state()  # what its order was drawn from
         self.bound = schedule.max_grad_norm
         if isinstance(optimizer, SharpnessAware) and self.bound is not None:  # which clips what its passes make
             optimizer.max_grad_norm, self.bound = self.bound, None
-        self.skipped = self._skipped()
 
-    def epoch(self, history: TrainingHistory) -> None:
-        """One pass over the triples."""
-        before = sum(history.epoch_seconds)
-        started = time.perf_counter()
-        losses = []
-        for batch in self.batches.epoch():
+    def restore(self, checkpoints: Checkpoints) -> None:
+        """Go on from a checkpoint, if there is one."""
+        found = checkpoints.restore(self.model, self.optimizer)
+        if found is None:
+            return
+        self.history, self.best = TrainingHistory(**found["history"]), found["best"]
+        self.steps, self.elapsed, self.order = found["steps"], found["elapsed"], found["order"]
+        self.losses = list(found["losses"].to(self.device))
+        self.sampler.load_state(found["sampler"])
+        self.guard.skipped = found["skipped"]
+        if self.average is not None:
+            self.average.load_state(found["average"])
+
+    def keep(self, checkpoints: Checkpoints, elapsed: float) -> None:
+        """Write a checkpoint after a step."""
+        progress = {
+            "history": asdict(self.history),
+            "best": self.best,
+            "steps": self.steps,
+            "elapsed": elapsed,
+            "order": self.order,
+            "losses": torch.stack(self.losses),
+            "sampler": self.sampler.state(),
+            "skipped": self.guard.skipped,
+            "average": None if self.average is None else self.average.state(),
+        }
+        checkpoints.save(self.model, self.optimizer, progress)
+
+    def epoch(self, checkpoints: Checkpoints | None) -> None:
+        """One pass over the triples, or what is left of one."""
+        history = self.history
+        before, started = sum(history.epoch_seconds), time.perf_counter() - self.elapsed
+        for batch in self._batches():
             self._set_rates(before + time.perf_counter() - started)
-            losses.append(self.step(batch))
-        found = torch.stack(losses)
-        finite = found[found.isfinite()]  # the steps of the others were skipped, or have ruined the weights
-        loss = float(finite.mean())  # waits for the device
+            self.losses.append(self.step(batch))
+            if checkpoints is not None and checkpoints.due:
+                self.keep(checkpoints, time.perf_counter() - started)
+        found = torch.stack(self.losses)
+        finite = found[found.isfinite()]  # the steps of the others were skipped
+        loss = float(finite.mean())
         history.epoch_seconds.append(time.perf_counter() - started)
-        history.skipped_steps = self._skipped() - self.skipped
+        history.skipped_steps = self.guard.skipped
+        self.losses, self.elapsed = [], 0.0
         number = len(history.epoch_seconds)
         if not finite.numel():
             raise NonFiniteError(f"expected a finite loss, found none in epoch {number}; lower --lr")
         if history.skipped_steps == self.steps:
             raise NonFiniteError(f"expected finite gradients, found none in the {self.steps} steps so far; lower --lr")
         history.epoch_loss.append(loss)
+
+    def _batches(self) -> Iterator[Batch]:
+        generator = self.batches.generator
+        if not self.losses:
+            self.order = generator.get_state()
+            return self.batches.epoch()
+        here = generator.get_state()  # negatives have been drawn since the order was
+        generator.set_state(self.order)
+        left = self.batches.epoch(skip=len(self.losses))
+        generator.set_state(here)
+        return left
 
     def step(self, batch: Batch) -> Tensor:
         """One optimizer step; the loss, without waiting for it."""
@@ -190,15 +244,22 @@ class _Trainer:
 
         take: Any = self.optimizer.step
         with invariants_as_they_are():
-            loss: Tensor = take(closure)
+            loss: Tensor = take(self.guard.closure(closure))
+            self.guard.check()
         constrain(self.model, self.optimizer, self.objective.touched(batch, negatives))
         if self.average is not None:
             self.average.update()
         return loss
 
-    def validate(self, history: TrainingHistory) -> None:
-        """Rank the validation triples."""
-        started = time.perf_counter()
+    def validate(self) -> None:
+        """Rank the validation triples, and keep the weights if they are the best."""
+        with nullcontext() if self.average is None else self.average.applied():
+            self._rank()
+            if not self.history.waited:
+                self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
+
+    def _rank(self) -> None:
+        started, history = time.perf_counter(), self.history
         self.model.eval()
         found = rank(self.model, self.graph, "valid", known=self.known).metrics()["both"]
         since = history.epoch[-1] if history.epoch else 0
@@ -210,18 +271,11 @@ class _Trainer:
             history.hits[name].append(found[name])
         history.eval_seconds += time.perf_counter() - started
 
-    def averaged(self) -> AbstractContextManager[None]:
-        """The averaged weights within the block, if there are any."""
-        return nullcontext() if self.average is None else self.average.applied()
-
     def _set_rates(self, seconds: float) -> None:
         factor = self.schedule.factor(self.steps, self.total, seconds)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
         self.steps += 1
-
-    def _skipped(self) -> int:
-        return getattr(self.optimizer, "skipped_steps", 0)
 
 
 def _check_sizes(model: nn.Module, graph: KnowledgeGraph) -> None:

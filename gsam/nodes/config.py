@@ -35,6 +35,7 @@ class NodesConfig:
         epochs: training epochs at most, one optimizer step on the whole graph each.
         validate_every: epochs between validations.
         patience: validations without improvement before training stops.
+        max_skipped: steps skipped in a row, because a gradient was not finite, before training fails.
         lr: learning rate.
         weight_decay: L2 penalty of the base optimizer.
         hidden: width of the hidden layers.
@@ -59,6 +60,7 @@ class NodesConfig:
     epochs: int = 200
     validate_every: int = 1
     patience: int = 50
+    max_skipped: int = 100
     lr: float = 1e-2
     weight_decay: float = 5e-4
     hidden: int = 64
@@ -118,7 +120,7 @@ class NodesConfig:
     @property
     def schedule(self) -> EpochSchedule:
         """How long to train."""
-        return EpochSchedule(self.epochs, self.validate_every, self.patience)
+        return EpochSchedule(self.epochs, self.validate_every, self.patience, self.max_skipped)
 
     @property
     def hyperparameters(self) -> dict[str, Any]:

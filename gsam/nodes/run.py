@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gsam.checkpoints import Checkpoints
 from gsam.environment import environment
 from gsam.evaluation import mean_ci95
 from gsam.files import atomic_write, write_json
@@ -83,8 +84,10 @@ class NodesRun:
         """Test score of :func:`~gsam.nodes.features_only` on the split of a seed."""
         return features_only(self.dataset, self.splits[seed])
 
-    def train(self, seed: int, on_validation: OnValidation | None = None) -> TrainedModel:
-        """Train the model on one seed and test it.
+    def train(
+        self, seed: int, on_validation: OnValidation | None = None, checkpoints: Checkpoints | None = None
+    ) -> TrainedModel:
+        """Train the model on one seed, or go on training it, and test it.
 
         Raises:
             NonFiniteError: training diverged.
@@ -101,15 +104,32 @@ class NodesRun:
             config.build_optimizer(model.parameters()),
             recipe(config.optimizer),
             schedule=config.schedule,
+            checkpoints=checkpoints,
             on_validation=None if on_validation is None else lambda found: on_validation(seed, found),
         )
         return TrainedModel(model.state_dict(), history, task.score(model, task.split.test))
 
+    def checkpoints(self, seed: int, folder: Path, every: float) -> Checkpoints:
+        """Those of a seed in a folder."""
+        data, config = self.dataset, {**self.config.to_dict(), "seeds": [seed]}
+        sizes = [data.num_nodes, data.num_edges, data.num_features]
+        return Checkpoints(folder, every=every, about={"config": config, "data": [data.name, *sizes]})
+
     def record(
-        self, seed: int, on_validation: OnValidation | None = None, folder: Path | None = None
+        self,
+        seed: int,
+        on_validation: OnValidation | None = None,
+        folder: Path | None = None,
+        *,
+        checkpoint_every: float = 30.0,
     ) -> dict[str, Any]:
-        """Run one seed: train, test, baseline; keep its files in ``folder`` if given."""
-        trained = self.train(seed, on_validation)
+        """Run one seed: train, test, baseline; keep its files in ``folder`` if given.
+
+        While it is trained, its state is kept in ``folder/checkpoints``, at most every ``checkpoint_every`` seconds; a
+        seed that was stopped goes on from there.
+        """
+        kept = None if folder is None else self.checkpoints(seed, folder / "checkpoints", checkpoint_every)
+        trained = self.train(seed, on_validation, kept)
         history = trained.history
         record = {
             "seed": seed,
@@ -125,6 +145,8 @@ class NodesRun:
         if folder is not None:
             _save(folder, trained)
             write_json(folder / "record.json", record)  # last: it says that the seed is finished
+        if kept is not None:
+            kept.remove()
         return record
 
     def results(self, records: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gsam.checkpoints import Checkpoints, failing_well
 from gsam.evaluation import NonFiniteError, evaluating
 from gsam.nodes.graph import NodeGraph
 from gsam.nodes.scoring import score
 from gsam.nodes.splits import NodeSplit
 from gsam.optim.recipes import Recipe
+from gsam.optim.step_guard import StepGuard
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,16 @@ class EpochSchedule:
         epochs: optimizer steps at most.
         validate_every: epochs between two validations.
         patience: validations without improvement after which training stops.
+        max_skipped: steps skipped in a row, because a gradient was not finite, after which training fails.
     """
 
     epochs: int = 200
     validate_every: int = 1
     patience: int = 50
+    max_skipped: int = 100
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "validate_every", "patience"):
+        for name in ("epochs", "validate_every", "patience", "max_skipped"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} >= 1, found {getattr(self, name)}")
 
@@ -62,6 +66,16 @@ class EpochHistory:
         """Position of the first best validation."""
         return max(range(len(self.val_score)), key=lambda i: (self.val_score[i], -i))
 
+    @property
+    def trained(self) -> int:
+        """Epochs so far."""
+        return self.epoch[-1] if self.epoch else 0
+
+    @property
+    def waited(self) -> int:
+        """Validations since the best one."""
+        return len(self.epoch) - 1 - self.best if self.epoch else 0
+
 
 class NodeTask:
     """The loss of a model on the training nodes, and its score on any.
@@ -76,8 +90,13 @@ class NodeTask:
         self.inputs, self.split, self.metric = inputs, split, metric
         self._targets = inputs.labels[split.train]
 
-    def step(self, model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe) -> Callable[[], Tensor]:
-        """A training step of one epoch, to be called again and again; returns the loss without waiting for it."""
+    def step(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, guard: StepGuard | None = None
+    ) -> Callable[[], Tensor]:
+        """A training step of one epoch, to be called again and again; it returns the loss.
+
+        It waits for the loss if there is a guard.
+        """
         peer, train = self.inputs.peer(model, self.split.train), self.split.train
         reduce: Callable[[Tensor], Tensor] = getattr(optimizer, "reduce", Tensor.mean)  # ESAM's and mSAM's choice
 
@@ -87,12 +106,19 @@ class NodeTask:
             loss.backward()
             return loss.detach()
 
+        def graph_closure() -> Tensor:
+            return closure(lambda: self.inputs.logits(model)[train])
+
+        def peer_closure() -> Tensor:
+            return closure(peer.logits)
+
         def step() -> Tensor:
-            found: Tensor = recipe.step(
-                optimizer,
-                lambda: closure(lambda: self.inputs.logits(model)[train]),
-                lambda: closure(peer.logits),
-            )
+            found: Tensor
+            if guard is None:
+                found = recipe.step(optimizer, graph_closure, peer_closure)
+                return found
+            found = recipe.step(optimizer, guard.closure(graph_closure), guard.closure(peer_closure))
+            guard.check()
             return found
 
         return step
@@ -115,6 +141,7 @@ def train_nodes(
     recipe: Recipe,
     *,
     schedule: EpochSchedule | None = None,
+    checkpoints: Checkpoints | None = None,
     on_validation: Callable[[EpochHistory], Any] | None = None,
 ) -> EpochHistory:
     """Train on the whole graph, keep the weights of the best validation, stop when it no longer improves.
@@ -125,34 +152,42 @@ def train_nodes(
         optimizer: over the model's parameters.
         recipe: says which closures the optimizer takes.
         schedule: default :class:`EpochSchedule`.
+        checkpoints: where training goes on if it was stopped, and where it keeps its state after validations.
         on_validation: called with the history so far after each validation, e.g. to show progress.
 
     Raises:
-        NonFiniteError: a score is NaN or infinite, or so are all losses since the last validation, or every step was
-            skipped.
+        NonFiniteError: a score is NaN or infinite, or so are all losses since the last validation, or too many steps
+            in a row, or all of them, were skipped. The model then has the weights of the best validation so far.
+        CheckpointError: a checkpoint cannot be written, is damaged, or is of another training.
     """
-    schedule = schedule or EpochSchedule()
-    history, best = EpochHistory(), copy.deepcopy(model.state_dict())
-    skipped = getattr(optimizer, "skipped_steps", 0)
-    step = task.step(model, optimizer, recipe)
+    schedule, history = schedule or EpochSchedule(), EpochHistory()
+    best, guard = copy.deepcopy(model.state_dict()), StepGuard(model, optimizer, schedule.max_skipped)
+    if checkpoints is not None and (found := checkpoints.restore(model, optimizer)) is not None:
+        history, best = EpochHistory(**found["history"]), found["best"]
+        guard.skipped = history.skipped_steps
+    step = task.step(model, optimizer, recipe, guard)
     model.train()
-    for start in range(0, schedule.epochs, schedule.validate_every):
-        count = min(schedule.validate_every, schedule.epochs - start)
-        losses, seconds = _timed(step, count, task.inputs.labels.device)
-        _record(history, start + count, seconds, losses)
-        history.val_score.append(task.score(model, task.split.val))
-        waited = len(history.epoch) - 1 - history.best
-        if not waited:
-            best = copy.deepcopy(model.state_dict())
-        if on_validation is not None:
-            on_validation(history)
-        if waited >= schedule.patience:
-            break
-    model.load_state_dict(best)
-    model.eval()
-    history.skipped_steps = getattr(optimizer, "skipped_steps", 0)
-    if history.skipped_steps - skipped >= history.epoch[-1]:
-        raise NonFiniteError("expected finite gradients, found none in any step; lower --lr or scale the features down")
+    try:
+        with failing_well(checkpoints, lambda: best):
+            for start in range(history.trained, schedule.epochs, schedule.validate_every):
+                count = min(schedule.validate_every, schedule.epochs - start)
+                losses, seconds = _timed(step, count, task.inputs.labels.device)
+                _record(history, seconds, losses, task.score(model, task.split.val), guard.skipped)
+                if not history.waited:
+                    best = copy.deepcopy(model.state_dict())
+                if on_validation is not None:
+                    on_validation(history)
+                if history.waited >= schedule.patience:
+                    break
+                if checkpoints is not None and checkpoints.due:
+                    checkpoints.save(model, optimizer, {"history": asdict(history), "best": best})
+            if history.skipped_steps >= history.trained:
+                raise NonFiniteError(
+                    "expected finite gradients, found none in any step; lower --lr or scale the features down"
+                )
+    finally:
+        model.load_state_dict(best)
+        model.eval()
     return history
 
 
@@ -165,11 +200,13 @@ def _timed(step: Callable[[], Tensor], count: int, device: torch.device) -> tupl
     return losses, time.perf_counter() - started
 
 
-def _record(history: EpochHistory, epoch: int, seconds: float, losses: list[Tensor]) -> None:
-    found = torch.stack(losses)
+def _record(history: EpochHistory, seconds: float, losses: list[Tensor], val_score: float, skipped: int) -> None:
+    found, epoch = torch.stack(losses), history.trained + len(losses)
     finite = found[found.isfinite()]  # the steps of the others were skipped
     if not finite.numel():
         raise NonFiniteError(f"expected a finite loss, found none in {len(losses)} epochs up to {epoch}; lower --lr")
     history.epoch.append(epoch)
     history.seconds.append(seconds + (history.seconds[-1] if history.seconds else 0.0))
     history.loss.append(float(finite.mean()))
+    history.val_score.append(val_score)
+    history.skipped_steps = skipped

@@ -20,6 +20,7 @@ from gsam.optim.sam import ASAM, SAM
 from gsam.optim.sharpness_aware import SharpnessAware
 from gsam.optim.sites import Site
 from gsam.optim.statistics import held_statistics
+from gsam.optim.step_guard import StepGuard, TooManySkippedError
 
 __all__ = [
     "AESAM",
@@ -43,5 +44,7 @@ __all__ = [
     "RiemannianSGD",
     "SharpnessAware",
     "Site",
+    "StepGuard",
+    "TooManySkippedError",
     "held_statistics",
 ]

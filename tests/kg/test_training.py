@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from gsam.checkpoints import Checkpoints
 from gsam.datasets.knowledge_graph import KnowledgeGraph
 from gsam.fewshot import NonFiniteError
 from gsam.kg import training
@@ -21,9 +23,10 @@ from gsam.kg.objective import Objective, Sampling
 from gsam.kg.schedule import TrainingSchedule
 from gsam.kg.training import TrainingHistory, train
 from gsam.kg.triples import with_reciprocals
-from gsam.optim import SAM
+from gsam.optim import SAM, TooManySkippedError
 from gsam.optim.riemannian_adam import RiemannianAdam
 from tests.kg.toy_graph import SIZE, toy_graph
+from tests.resume import assert_resumes
 
 SMALL = Sampling(batch_size=16, num_negatives=7)
 State = dict[str, Tensor]
@@ -356,3 +359,53 @@ def test_sizes_are_checked() -> None:
         learn(MuRE(SIZE, 4, 6))
     with pytest.raises(ValueError, match="expected validation triples"):
         learn(model(), graph=toy_graph(valid=toy_graph().valid[:0]))
+
+
+# -- stopped and resumed -----------------------------------------------------------------------------------------------
+
+RUNS: dict[str, dict[str, Any]] = {
+    "radam": {"optimizer": "radam"},
+    "rsgd": {"optimizer": "rsgd", "lr": 0.1},
+    "lorentz-sam": {"optimizer": "lorentz-sam", "rho": 0.1, "max_grad_norm": 1.0},
+    "rsam of roth": {"optimizer": "rsam", "model": "roth", "rho": 0.1, "schedule": "cosine"},
+    "adam, averaged": {"optimizer": "adam", "average": 0.9, "schedule": "linear", "warmup_steps": 5},
+    "sam, dropout": {"optimizer": "sam", "rho": 0.1, "options": {"dropout": 0.2}, "own_head": True},
+    "esam, per triple": {"optimizer": "esam", "negatives": "per-triple"},
+    "adagrad, all": {"optimizer": "adagrad", "negatives": "all", "model": "complex"},
+}
+
+
+@pytest.mark.parametrize("lives", [1, 7])
+@pytest.mark.parametrize("name", RUNS)
+def test_a_training_that_dies_ends_as_if_it_had_not(name: str, lives: int, tmp_path: Path) -> None:
+    """It dies in the middle of epochs, at their ends and between validations."""
+    graph = toy_graph()
+    settings = {"dim": 4, "epochs": 3, "validate_every": 2, "batch_size": 128, "num_negatives": 5, "lr": 0.01}
+    config = KGConfig("toy", **{**settings, **RUNS[name]})
+
+    def learnt(checkpoints: Checkpoints | None) -> tuple[nn.Module, TrainingHistory]:
+        torch.manual_seed(3)
+        found = config.build_model(graph.num_entities, graph.num_relations)
+        optimizer = config.build_optimizer(found, total_steps=50)
+        torch.manual_seed(5 if checkpoints is None or not checkpoints.last.exists() else 77)
+        history = train(
+            found,
+            graph,
+            optimizer,
+            sampling=config.sampling,
+            loss=config.loss_options,
+            schedule=config.training_schedule,
+            checkpoints=checkpoints,
+        )
+        return found, history
+
+    assert_resumes(learnt, tmp_path, lives, least_deaths=1)
+
+
+def test_too_many_skipped_steps_end_training_and_name_the_parameter() -> None:
+    found = model()
+    for parameter in found.parameters():
+        parameter.register_hook(lambda grad: grad * math.nan)
+    with pytest.raises(TooManySkippedError, match=r"none in 4 steps in a row, .* in the gradient of head_b"):
+        learn(found, schedule=epochs(3, max_skipped=4))
+    assert all(parameter.isfinite().all() for parameter in found.parameters())

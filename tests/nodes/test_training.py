@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 from torch_geometric.nn import GCN
 
+from gsam.checkpoints import Checkpoints
 from gsam.datasets import NodeDataset
 from gsam.fewshot import NonFiniteError
 from gsam.graphs import Adjacency, SparseRows
@@ -28,6 +30,7 @@ from gsam.nodes import (
 )
 from gsam.optim import FGSAM, SAM
 from gsam.optim.recipes import RECIPES
+from tests.resume import assert_resumes
 
 State = dict[str, Tensor]
 
@@ -326,3 +329,21 @@ def test_logits_that_have_gone_are_reported(data: NodeDataset) -> None:
 def test_schedule_is_checked(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} >= 1, found 0"):
         EpochSchedule(**{name: 0})
+
+
+# -- stopped and resumed -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lives", [1, 3])
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_training_that_dies_ends_as_if_it_had_not(data: NodeDataset, name: str, lives: int, tmp_path: Path) -> None:
+    task, recipe = task_on(data), RECIPES[name]
+
+    def train(checkpoints: Checkpoints | None) -> tuple[nn.Module, EpochHistory]:
+        model = model_for(task, norm="batch")
+        optimizer = recipe.build(model.parameters(), lr=0.01, total_steps=12)
+        torch.manual_seed(5 if checkpoints is None or not checkpoints.last.exists() else 77)
+        schedule = EpochSchedule(epochs=12, validate_every=2, patience=10)
+        return model, train_nodes(model, task, optimizer, recipe, schedule=schedule, checkpoints=checkpoints)
+
+    assert_resumes(train, tmp_path, lives, least_deaths=1)

@@ -1,0 +1,299 @@
+"""Checkpoints: the whole state of a training in one file, replaced at once and checked when it is read.
+
+A file is what ``torch.save`` writes, followed by the SHA-256 of it; ``torch.load`` reads it as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import random
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gsam.evaluation import NonFiniteError
+from gsam.files import OutputError, atomic_write
+
+_MARK = b"gsam-sha256:"
+_TRAILER = len(_MARK) + 64
+_BLOCK = 1 << 20
+
+State = dict[str, Any]
+
+
+class CheckpointError(OutputError):
+    """A checkpoint that cannot be written, is damaged, or is of another training."""
+
+
+class Checkpoints:
+    """The last checkpoint of a training and the one before it, in a folder.
+
+    A training goes on from one as if it had never stopped: weights, optimizer, learning-rate schedule, the states of
+    all random number generators, the position in the data, the history and the best weights so far are in it. It is
+    written beside the old one and takes its place when it is complete, so whenever the process is killed, or the disk
+    is full, a whole one is left.
+
+    Args:
+        folder: for ``last.pt`` and ``previous.pt``; made when the first is written.
+        every: least seconds between two checkpoints; 0 takes every chance.
+        about: what is trained, as JSON could hold it; a checkpoint of something else is refused.
+        on_note: told what went wrong and was mended, such as a damaged file; default :func:`warnings.warn`.
+
+    Raises:
+        ValueError: ``every`` is negative.
+
+    Example::
+
+        checkpoints = Checkpoints("run/checkpoints", every=60)
+        train(model, graph, optimizer, checkpoints=checkpoints)  # goes on where it was stopped
+        checkpoints.remove()
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        every: float = 30.0,
+        about: Mapping[str, Any] | None = None,
+        on_note: Callable[[str], Any] = warnings.warn,
+    ) -> None:
+        if not every >= 0:
+            raise ValueError(f"expected seconds >= 0 between checkpoints, found {every}")
+        self.folder, self.every, self.about, self.on_note = Path(folder), every, dict(about or {}), on_note
+        self._written = time.monotonic()
+
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint."""
+        return self.folder / "last.pt"
+
+    @property
+    def previous(self) -> Path:
+        """The one before it, in case the newest is damaged."""
+        return self.folder / "previous.pt"
+
+    @property
+    def due(self) -> bool:
+        """Whether the time for the next one has come."""
+        return time.monotonic() - self._written >= self.every
+
+    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Mapping[str, Any]) -> None:
+        """Write a checkpoint.
+
+        Args:
+            model: its ``state_dict``.
+            optimizer: its ``state_dict``, with its base and what it counts.
+            progress: what the loop needs beside: tensors, numbers, text, lists and dictionaries of them.
+
+        Raises:
+            CheckpointError: it cannot be written; the last good one is left.
+        """
+        state = {
+            "about": self._about(model, optimizer),
+            "model": model.state_dict(),
+            "optimizer": _without_manifolds(optimizer.state_dict()),
+            "random": random_states(),
+            "progress": dict(progress),
+        }
+        try:
+            with atomic_write(self.last) as file:
+                write_checked(file, state)
+                file.flush()
+                os.fsync(file.fileno())  # before the old one moves
+                if self.last.exists():
+                    os.replace(self.last, self.previous)
+        except (OSError, RuntimeError) as error:  # torch.save raises the latter where a write fails
+            kept = " the last good one is kept;" if self.last.exists() or self.previous.exists() else ""
+            raise CheckpointError(
+                f"expected a checkpoint to be written to {self.folder}, found {_first_line(error)};{kept} make room, "
+                "and go on with --resume"
+            ) from error
+        self._written = time.monotonic()
+
+    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> State | None:
+        """Put model, optimizer and random number generators into the state of the newest whole checkpoint.
+
+        Returns:
+            The ``progress`` that was saved, or ``None`` if there is no checkpoint.
+
+        Raises:
+            CheckpointError: there are checkpoints, but no whole one, or it is of something else.
+        """
+        state = self._newest()
+        if state is None:
+            return None
+        self._check(state["about"], self._about(model, optimizer))
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(_with_manifolds(state["optimizer"], optimizer))
+        set_random_states(state["random"])
+        progress: State = state["progress"]
+        return progress
+
+    @property
+    def best(self) -> Path:
+        """The best weights of a training that has failed."""
+        return self.folder / "best.pt"
+
+    def save_best(self, weights: Mapping[str, Tensor]) -> None:
+        """Write weights, a model's ``state_dict``, to ``best.pt``; ``torch.load`` reads them."""
+        with atomic_write(self.best) as file:
+            write_checked(file, dict(weights))
+
+    def remove(self) -> None:
+        """Delete the checkpoints, when the training is finished and its results are kept."""
+        for path in (self.last, self.previous, self.best):
+            path.unlink(missing_ok=True)
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def _newest(self) -> State | None:
+        damaged: list[str] = []
+        for path in (self.last, self.previous):
+            if not path.exists():
+                continue
+            try:
+                found = read_checked(path)
+            except CheckpointError as error:
+                damaged.append(str(error))
+                continue
+            if damaged:
+                self.on_note(f"{damaged[0]}; going on from the one before")
+            return found
+        if damaged:
+            raise CheckpointError(f"{damaged[0]}; none before it is whole: delete {self.folder} to start over")
+        return None
+
+    def _about(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> State:
+        shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
+        return {**self.about, "model": type(model).__name__, "weights": shapes, "optimizer": type(optimizer).__name__}
+
+    def _check(self, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+        wrong = [name for name in {**expected, **found} if found.get(name) != expected.get(name)]
+        if wrong:
+            name = wrong[0]
+            raise CheckpointError(
+                f"expected a checkpoint of this training, found one in {self.folder} with {name} {found.get(name)}, "
+                f"not {expected.get(name)}; use another folder, or delete it to start over"
+            )
+
+
+@contextmanager
+def failing_well(checkpoints: Checkpoints | None, best: Callable[[], Mapping[str, Tensor]]) -> Iterator[None]:
+    """Keep the best weights, if there are any, when the block ends by a :class:`~gsam.evaluation.NonFiniteError`."""
+    try:
+        yield
+    except NonFiniteError as error:
+        weights = best()
+        if checkpoints is None or not weights:
+            raise
+        checkpoints.save_best(weights)
+        raise type(error)(f"{error}; the best weights so far are in {checkpoints.best}") from error
+
+
+class _Hashing:
+    """A file that hashes what is written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._hash = file, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self._hash.update(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    @property
+    def digest(self) -> bytes:
+        return self._hash.hexdigest().encode()
+
+
+def write_checked(file: BinaryIO, state: State) -> None:
+    """Write a state and, after it, its checksum."""
+    hashing = _Hashing(file)
+    torch.save(_plain(state), hashing)  # type: ignore[arg-type]
+    file.write(_MARK + hashing.digest)
+
+
+def _without_manifolds(state: State) -> State:
+    """The state of an optimizer without the modules that plain ones keep in their groups."""
+    groups = [{key: value for key, value in group.items() if key != "manifold"} for group in state["param_groups"]]
+    return {**state, "param_groups": groups}
+
+
+def _with_manifolds(state: State, optimizer: torch.optim.Optimizer) -> State:
+    found = zip(state["param_groups"], optimizer.param_groups, strict=True)
+    groups = [{**ours, **({"manifold": its["manifold"]} if "manifold" in its else {})} for ours, its in found]
+    return {**state, "param_groups": groups}
+
+
+def _plain(content: Any) -> Any:
+    """The content with plain tensors, as the safe unpickler knows no points of manifolds."""
+    if isinstance(content, Tensor):
+        return content.detach().as_subclass(Tensor)
+    if isinstance(content, Mapping):
+        return {key: _plain(value) for key, value in content.items()}
+    return [_plain(value) for value in content] if isinstance(content, (list, tuple)) else content
+
+
+def read_checked(path: Path) -> State:
+    """Read a state that :func:`write_checked` wrote, to the CPU, by the unpickler that runs no code.
+
+    Raises:
+        CheckpointError: it is not what was written.
+    """
+    try:
+        with path.open("rb") as file:
+            whole = _is_whole(file)
+        found = torch.load(path, map_location="cpu", weights_only=True) if whole else None
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"expected a checkpoint in {path}, found {_first_line(error)}") from error
+    if not isinstance(found, dict):
+        raise CheckpointError(f"expected a whole checkpoint in {path}, found a damaged one (its checksum is wrong)")
+    return found
+
+
+def _is_whole(file: BinaryIO) -> bool:
+    left = os.fstat(file.fileno()).st_size - _TRAILER
+    found = hashlib.sha256()
+    while left > 0:
+        block = file.read(min(left, _BLOCK))
+        found.update(block)
+        left -= len(block)
+    return file.read() == _MARK + found.hexdigest().encode()
+
+
+def random_states() -> State:
+    """The states of the random number generators of Python, NumPy and torch, on every device."""
+    version, numbers, gauss = random.getstate()
+    kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 - the state of who uses it
+    return {
+        "python": [version, list(numbers), gauss],
+        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_states(states: State) -> None:
+    """Go back to states that :func:`random_states` gave; those of devices that are not here are left out."""
+    version, numbers, gauss = states["python"]
+    random.setstate((version, tuple(numbers), gauss))
+    kind, keys, position, has_gauss, cached = states["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))  # noqa: NPY002
+    torch.set_rng_state(states["torch"])
+    for index, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(state, index)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

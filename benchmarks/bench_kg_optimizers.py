@@ -1,8 +1,9 @@
 """Lorentz SAM against Riemannian Adam and Riemannian SGD: HyboNet at equal numbers of epochs and at equal time.
 
 A SAM step costs two passes, so "equal time" gives the others twice the epochs; the seconds they really took are in the
-file. Every run keeps the weights of the best of four validations. Of the settings in configs/kg_optimizers.json each optimizer takes those with the best validation MRR in a run of
-its own seed. Each finished run is kept in the results file, and a second call goes on where the first one stopped.
+file. Every run keeps the weights of the best of four validations. Of the settings in configs/kg_optimizers.json each
+optimizer takes those with the best validation MRR in a run of its own seed. Each finished run is kept in the results
+file, and a second call goes on where the first one stopped.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ Runs = dict[str, dict[str, Any]]
 def configuration(dataset: str, optimizer: str, budget: str, seed: int, chosen: Mapping[str, Any]) -> KGConfig:
     """A run of the preset with another optimizer, its learning rates and its budget."""
     epochs = EPOCHS[dataset] * (2 if budget == "time" and optimizer != "lorentz-sam" else 1)
-    return configure(dataset, seed=seed, optimizer=optimizer, epochs=epochs, validate_every=epochs // VALIDATIONS, **chosen)
+    return configure(
+        dataset, seed=seed, optimizer=optimizer, epochs=epochs, validate_every=epochs // VALIDATIONS, **chosen
+    )
 
 
 def run(config: KGConfig) -> dict[str, float]:

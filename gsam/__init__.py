@@ -10,7 +10,7 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-_PARTS = ("cli", "datasets", "fewshot", "graphs", "kg", "manifolds", "nn", "nodes", "optim", "report")
+_PARTS = ("checkpoints", "cli", "datasets", "fewshot", "graphs", "kg", "manifolds", "nn", "nodes", "optim", "report")
 
 __all__ = ["__version__", *_PARTS]
 

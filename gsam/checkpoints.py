@@ -23,6 +23,16 @@ from torch import Tensor, nn
 from gsam.evaluation import NonFiniteError
 from gsam.files import OutputError, atomic_write
 
+__all__ = [
+    "CheckpointError",
+    "Checkpoints",
+    "failing_well",
+    "random_states",
+    "read_checked",
+    "set_random_states",
+    "write_checked",
+]
+
 _MARK = b"gsam-sha256:"
 _TRAILER = len(_MARK) + 64
 _BLOCK = 1 << 20

@@ -10,6 +10,7 @@ from gsam.kg._option_checks import check_choice, check_dropout, check_finite, ch
 from gsam.kg._pairing import Parts
 from gsam.kg._relation_matrices import apply_relation_matrices
 from gsam.kg._tables import clip_rows, table_rows, write_rows
+from gsam.kg.relation_categories import symmetric_relations
 from gsam.kg.scoring_model import ScoringModel
 from gsam.manifolds import lorentz_math
 
@@ -21,6 +22,8 @@ _TINY = 1e-9  # least squared length of a direction that can be rescaled
 class HyboNetScores(ScoringModel):
     """The scores of :class:`gsam.kg.HyboNet`, which says what they are."""
 
+    relation_scale: Tensor
+
     def __init__(
         self,
         num_nodes: int,
@@ -31,6 +34,7 @@ class HyboNetScores(ScoringModel):
         margin: float = 8.0,
         max_norm: float | None = 1.5,
         max_scale: float = 3.5,
+        symmetric_scale: float | None = None,
         dropout: float = 0.0,
         curvature: float = 1.0,
         init: str = "kaiming",
@@ -39,12 +43,15 @@ class HyboNetScores(ScoringModel):
         self.margin = check_finite("margin", margin)
         self.max_norm = check_limit("max_norm", max_norm)
         self.max_scale = check_positive("max_scale", max_scale)
+        self.symmetric_scale = check_limit("symmetric_scale", symmetric_scale)
         self.dropout = check_dropout(dropout)
         self.init = check_choice("init", init, ("kaiming", "identity"))
         self.curvature = check_positive("curvature", curvature)
         self.node_emb = self._entity_table(hidden_channels + 1)
         self.rel_transform = nn.Parameter(torch.empty(num_relations, hidden_channels + 1, hidden_channels + 1))
         self.rel_bias = self._relation_table(hidden_channels)
+        if self.symmetric_scale is not None:
+            self.register_buffer("relation_scale", torch.full((num_relations, 1), self.max_scale))
         self.reset_parameters()
         self._place("lorentz", self.curvature, self.node_emb)
 
@@ -66,11 +73,21 @@ class HyboNetScores(ScoringModel):
         else:
             self.rel_transform.normal_(std=_NOISE / width**0.5).add_(torch.eye(width).to(self.rel_transform))
 
+    @torch.no_grad()
+    def prepare(self, triples: Tensor) -> None:
+        """Tell symmetric relations from others, if these have a scale of their own; see :meth:`KGModel.prepare`."""
+        if self.symmetric_scale is not None:
+            symmetric = symmetric_relations(triples, self.num_relations)[:, None]
+            self.relation_scale.copy_(torch.where(symmetric, self.symmetric_scale, self.max_scale))
+
+    def _scale(self, rel_type: Tensor) -> Tensor | float:
+        return self.max_scale if self.symmetric_scale is None else self.relation_scale[rel_type]
+
     def query(self, head_index: Tensor, rel_type: Tensor) -> Parts:
         """Return the transformed heads with margin and bias, [B, d + 3]; see :meth:`gsam.kg.KGModel.query`."""
         space = F.dropout(self._unit_space(head_index), self.dropout, self.training)
         moved = apply_relation_matrices(self.rel_transform, rel_type, lorentz_math.lift(space, 1.0))
-        time = moved[:, :1].sigmoid() * self.max_scale + (1 + _GAP)
+        time = moved[:, :1].sigmoid() * self._scale(rel_type) + (1 + _GAP)
         direction = moved[:, 1:] + self.rel_bias(rel_type)
         length = (time * time - 1).sqrt()
         space = direction * (length * direction.square().sum(-1, keepdim=True).clamp_min(_TINY).rsqrt())

@@ -43,6 +43,10 @@ class HyboNet(HyboNetScores, KGModel):
         margin: m.
         max_norm: limit of :math:`\sqrt c |x_{1:}|` of the entities, kept by :meth:`constrain`; None for no limit.
         max_scale: s, positive; queries lie within a time coordinate of :math:`(s + 1.1)/\sqrt c`.
+        symmetric_scale: s of the relations most of whose training triples occur in both directions
+            (:func:`~gsam.kg.symmetric_relations`, looked at by :meth:`prepare`); None for the same s. Who has seen one
+            of the two triples can be sure of the other, which takes a sharp score; relations that have to be guessed
+            generalise better with a soft one. Not in the paper.
         dropout: share of the head's space coordinates set to 0 before :math:`W_r`, in training; the head stays on the
             hyperboloid. Not in the paper.
         curvature: c, positive.

@@ -1,4 +1,4 @@
-"""Relations sorted into 1-1, 1-N, N-1 and N-N."""
+"""What kind of relation: 1-1, 1-N, N-1 or N-N, symmetric or not."""
 
 from __future__ import annotations
 
@@ -31,6 +31,21 @@ def relation_categories(triples: Tensor, num_relations: int) -> Tensor:
         raise ValueError(f"expected a triple of every relation, found none of relation {missing}; give all of training")
     tails_per_head, heads_per_tail = (occurrences / _distinct(triples[:, [1, side]], num_relations) for side in (0, 2))
     return 2 * (heads_per_tail >= _MANY).long() + (tails_per_head >= _MANY).long()
+
+
+def symmetric_relations(triples: Tensor, num_relations: int) -> Tensor:
+    """Return whether more than half of the triples (h, r, t) of each relation have (t, r, h) beside them, bool [R].
+
+    Args:
+        triples: int64 [T, 3], as a rule those of training; duplicates and loops (h = t) do not count.
+        num_relations: R.
+    """
+    triples = triples[triples[:, 0] != triples[:, 2]].unique(dim=0)
+    size = int(triples[:, [0, 2]].max()) + 1 if len(triples) else 1
+    head, relation, tail = triples.unbind(1)
+    both = torch.isin((relation * size + tail) * size + head, (relation * size + head) * size + tail)
+    total = torch.bincount(relation, minlength=num_relations)
+    return 2 * torch.bincount(relation[both], minlength=num_relations) > total
 
 
 def _distinct(pairs: Tensor, num_relations: int) -> Tensor:

@@ -116,6 +116,13 @@ class ScoringModel(nn.Module):
         """Return the scores [B] of B triples."""
         return self.pointwise(self.query(head_index, rel_type), self.candidates(tail_index))
 
+    def prepare(self, triples: Tensor) -> None:
+        """Take from the training triples what the model has to know of them before training; nothing here.
+
+        Args:
+            triples: int64 [T, 3], with reciprocal ones if the model has reciprocal relations.
+        """
+
     def constrain(self, rows: Tensor | None = None) -> None:
         """Bring parameters back inside their limits, in place, after a step; nothing to do here.
 

@@ -25,6 +25,7 @@ from gsam.kg.losses import LossOptions
 from gsam.kg.objective import Objective, Sampling
 from gsam.kg.ranking import known_triples, rank
 from gsam.kg.schedule import TrainingSchedule
+from gsam.kg.scoring_model import ScoringModel
 from gsam.kg.triples import with_reciprocals
 from gsam.optim import SharpnessAware, StepGuard
 
@@ -93,7 +94,8 @@ def train(
     step.
 
     Args:
-        model: with ``2 R`` relation types for the R relations of the graph, trained in place; on return it has the
+        model: with ``2 R`` relation types for the R relations of the graph, prepared by their triples
+            (:meth:`KGModel.prepare`) and trained in place; on return it has the
             weights with the best filtered validation MRR, and is in evaluation mode.
         graph: its training triples are learnt, its validation triples choose.
         optimizer: over the model's parameters. Its ``step`` takes a closure, which it may call several times: all
@@ -152,6 +154,8 @@ class _Trainer:
         self.model, self.graph, self.optimizer, self.schedule = model, graph, optimizer, schedule
         self.device = next(model.parameters()).device
         triples = with_reciprocals(graph.train, graph.num_relations).to(self.device)
+        if isinstance(model, ScoringModel):
+            model.prepare(triples)
         self.known = known or known_triples(graph, self.device)  # for validation alone
         self.batches, self.sampler = sampling.build(triples, graph.num_entities, 2 * graph.num_relations)
         self.objective = Objective(model, loss, count=self.sampler.count)

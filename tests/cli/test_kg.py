@@ -110,7 +110,7 @@ def test_several_seeds_get_a_folder_each(kg: Command, toy: Path, tmp_path: Path)
     assert (out / "seed-4" / "embedding.png").exists()
 
 
-def test_resume_skips_a_finished_run_starts_an_unfinished_one_over_and_refuses_another(
+def test_resume_skips_a_finished_run_goes_on_with_an_unfinished_one_and_refuses_another(
     kg: Command, toy: Path, tmp_path: Path
 ) -> None:
     out, command = tmp_path / "out", ("train", "--dataset", toy, *QUICK)

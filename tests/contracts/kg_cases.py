@@ -39,6 +39,7 @@ class Case:
                 parameter.normal_(std=0.3)
         if isinstance(model, KGModel):
             model.constrain()
+            model.prepare(torch.tensor([(0, 1, 2), (2, 1, 0), (0, 0, 2)]))
         return model.to(device)
 
 
@@ -49,12 +50,14 @@ CASES = [
             "margin": (float("nan"), float("inf")),
             "max_norm": (0.0, -1.0, float("nan")),
             "max_scale": (0.0, float("nan")),
+            "symmetric_scale": (0.0, float("nan")),
             "dropout": (-0.1, 1.0, float("nan")),
             "curvature": (0.0, -1.0, float("nan")),
         },
     ),
     Case("hybonet", {"curvature": 0.3, "max_norm": None, "max_scale": 2.0, "margin": 1.0}),
     Case("hybonet", {"curvature": 2.5, "dropout": 0.2}),
+    Case("hybonet", {"symmetric_scale": 6.0}),
     Case("murp", refused={"max_norm": (0.0, 1.0, None, float("nan")), "curvature": (0.0, -1.0, float("nan"))}),
     Case("murp", {"curvature": 1.7, "max_norm": 0.9}),
     Case("mure"),

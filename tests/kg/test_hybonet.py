@@ -140,3 +140,21 @@ def test_identity_start() -> None:
     assert torch.equal(scores.argmax(1), heads)
     with pytest.raises(ValueError, match="expected init kaiming or identity"):
         HyboNet(2, 1, 2, init="zeros")
+
+
+def test_symmetric_relations_have_a_scale_of_their_own_that_is_saved() -> None:
+    """Queries reach as far as the scale of their relation says; a loaded model knows it without the triples."""
+    made = model(max_scale=2.0, symmetric_scale=7.0)
+    made.prepare(torch.tensor([(0, 1, 2), (2, 1, 0), (0, 2, 1)]))
+    expected = [7.0 if relation == 1 else 2.0 for relation in range(R)]
+    assert made.relation_scale.squeeze(1).tolist() == expected
+    with torch.no_grad():
+        made.rel_transform.zero_()
+        made.rel_transform[:, 0, 0] = 1e3  # the sigmoid is 1
+        made.rel_bias.weight.fill_(1.0)
+    relations = torch.arange(R)
+    time = made.query(torch.zeros_like(relations), relations)[0][:, 0] / -2
+    assert time.tolist() == pytest.approx([scale + 1.1 for scale in expected])
+    other = model(max_scale=2.0, symmetric_scale=7.0)
+    other.load_state_dict(made.state_dict())
+    assert torch.equal(other.relation_scale, made.relation_scale)

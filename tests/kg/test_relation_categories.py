@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gsam.kg.relation_categories import CATEGORIES, relation_categories
+from gsam.kg.relation_categories import CATEGORIES, relation_categories, symmetric_relations
 from tests.kg.naive_ranking import random_graph
 
 
@@ -47,3 +47,24 @@ def test_equals_counting_by_sets(seed: int, count: int) -> None:
 def test_a_relation_without_triples_is_refused_by_number() -> None:
     with pytest.raises(ValueError, match="found none of relation 1"):
         relation_categories(torch.tensor([(0, 0, 1), (0, 2, 1)]), 3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_symmetric_relations_equal_counting_by_sets(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    one_way = torch.stack([torch.randint(high, (60,), generator=generator) for high in (9, 5, 9)], 1)
+    back = one_way[one_way[:, 1] < 2][:, [2, 1, 0]]
+    triples = torch.cat([one_way, back, one_way[:7]])
+    rows = {tuple(row) for row in triples.tolist() if row[0] != row[2]}
+    shares = []
+    for relation in range(6):
+        own = [row for row in rows if row[1] == relation]
+        shares.append(2 * sum((t, r, h) in rows for h, r, t in own) > len(own))
+    assert symmetric_relations(triples, 6).tolist() == shares
+    assert shares[:2] == [True, True]
+
+
+def test_half_is_not_most_and_loops_do_not_count() -> None:
+    triples = torch.tensor([(0, 0, 1), (1, 0, 0), (0, 0, 2), (0, 0, 3), (0, 1, 0), (1, 1, 1)])
+    assert symmetric_relations(triples, 3).tolist() == [False, False, False]
+    assert symmetric_relations(triples[:0], 2).tolist() == [False, False]

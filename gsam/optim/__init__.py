@@ -4,6 +4,7 @@ Beside them the Riemannian optimizers they descend with.
 """
 
 from gsam.optim.ae_sam import AESAM
+from gsam.optim.chart_adam import ChartAdam
 from gsam.optim.esam import ESAM
 from gsam.optim.fgsam import FGSAM
 from gsam.optim.fgsam_plus import FGSAMPlus
@@ -30,6 +31,7 @@ __all__ = [
     "MSAM",
     "SAM",
     "Adaptive",
+    "ChartAdam",
     "Euclidean",
     "FGSAMPlus",
     "Fisher",

@@ -44,23 +44,23 @@ class LorentzGeometry(Riemannian):
 
     def gradient(self, manifold: geoopt.Manifold, point: Tensor, grad: Tensor) -> Tensor:
         """The Riemannian gradient."""
-        return lorentz_math.riemannian_gradient(point, grad, _curvature(manifold, point))
+        return lorentz_math.riemannian_gradient(point, grad, curvature(manifold, point))
 
     def squares(self, manifold: geoopt.Manifold, point: Tensor, grad: Tensor, vector: Tensor) -> Tensor:
         """Squared norm of each Riemannian gradient, shape ``(..., 1)``."""
         space = point[..., 1:]
         along = grad[..., 1:] + grad[..., :1] * (space / point[..., :1])
         radial = (space * along).sum(-1, keepdim=True)
-        return along.square().sum(-1, keepdim=True) + _curvature(manifold, point) * radial.square()
+        return along.square().sum(-1, keepdim=True) + curvature(manifold, point) * radial.square()
 
     def walk(self, manifold: geoopt.Manifold, point: Tensor, vector: Tensor) -> Tensor:
         """The end of the geodesic."""
-        return lorentz_math.expmap(point, vector, _curvature(manifold, point))
+        return lorentz_math.expmap(point, vector, curvature(manifold, point))
 
     def carry(self, manifold: geoopt.Manifold, point: Tensor, origin: Tensor, grad: Tensor) -> Tensor:
         """The covector at ``origin`` whose Riemannian gradient is that of ``grad`` at ``point``, transported."""
         vector = self.gradient(manifold, point, grad)
-        vector = lorentz_math.transport(point, origin, vector, _curvature(manifold, point))
+        vector = lorentz_math.transport(point, origin, vector, curvature(manifold, point))
         return rgrad2egrad(manifold, origin, vector)
 
 
@@ -105,7 +105,7 @@ class LorentzSAM(RiemannianSAM):
         super().__init__(params, base, rho=rho, geometry=LorentzGeometry(transport=transport, per=per), **options)
 
 
-def _curvature(manifold: geoopt.Manifold, like: Tensor) -> float | Tensor:
+def curvature(manifold: geoopt.Manifold, like: Tensor) -> float | Tensor:
     """``c`` of gsam's Lorentz, or ``1/k`` of geoopt's, in the precision of the points."""
     if isinstance(manifold, Lorentz):
         return manifold.c

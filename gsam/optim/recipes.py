@@ -11,6 +11,7 @@ import torch
 
 from gsam.optim.ae_sam import AESAM
 from gsam.optim.bases import check_manifolds
+from gsam.optim.chart_adam import ChartAdam
 from gsam.optim.checks import check_kind
 from gsam.optim.esam import ESAM
 from gsam.optim.fgsam import FGSAM
@@ -135,6 +136,7 @@ RECIPES: Mapping[str, Recipe] = {
         Recipe("adagrad", "graph", torch.optim.Adagrad),
         Recipe("radam", "graph", RiemannianAdam),
         Recipe("rsgd", "graph", RiemannianSGD),
+        Recipe("chart-adam", "graph", ChartAdam),
         Recipe("sam", "graph", wrapper=SAM, options={"rho": 0.05}),
         Recipe("asam", "graph", wrapper=ASAM, options={"rho": 0.5}),
         Recipe("esam", "graph", wrapper=ESAM, options={"rho": 0.05, "beta": 0.6, "gamma": 0.5}),
@@ -144,6 +146,7 @@ RECIPES: Mapping[str, Recipe] = {
         Recipe("fisher-sam", "graph", wrapper=FisherSAM, options={"rho": 0.05, "eta": 1.0}),
         Recipe("rsam", "graph", RiemannianAdam, RiemannianSAM, _RIEMANNIAN),
         Recipe("lorentz-sam", "graph", RiemannianAdam, LorentzSAM, _RIEMANNIAN),
+        Recipe("lorentz-sam-chart", "graph", ChartAdam, LorentzSAM, _RIEMANNIAN),
         Recipe("fgsam", "both", wrapper=FGSAM, options={"rho": 0.05, "lam": 1.0}),
         Recipe("fgsam+", "both", wrapper=FGSAMPlus, options={"rho": 0.1, "lam": 1.0, "alpha": 0.7, "k": 5}),
         Recipe("peer-mlp", "peer"),

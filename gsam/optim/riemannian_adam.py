@@ -59,7 +59,7 @@ class RiemannianAdam(RiemannianOptimizer):
         TypeError: a manifold is no ``geoopt.Manifold``, or a parameter is complex.
     """
 
-    tangents = ("exp_avg",)
+    tangents: tuple[str, ...] = ("exp_avg",)
 
     def __init__(
         self,

@@ -47,9 +47,11 @@ DIRECT = {  # the same, written out by hand
     "adagrad": lambda p: torch.optim.Adagrad(p, lr=0.01, weight_decay=0.1),
     "radam": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.1),  # the parameters are plain
     "rsgd": lambda p: torch.optim.SGD(p, lr=0.01, weight_decay=0.1),
+    "chart-adam": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.1),
     "fisher-sam": lambda p: FisherSAM(p, torch.optim.Adam, rho=0.05, eta=1.0, lr=0.01, weight_decay=0.1),
     "rsam": lambda p: SAM(p, torch.optim.Adam, rho=0.05, lr=0.01, weight_decay=0.1),
     "lorentz-sam": lambda p: SAM(p, torch.optim.Adam, rho=0.05, lr=0.01, weight_decay=0.1),
+    "lorentz-sam-chart": lambda p: SAM(p, torch.optim.Adam, rho=0.05, lr=0.01, weight_decay=0.1),
     "sam": lambda p: SAM(p, torch.optim.Adam, rho=0.05, lr=0.01, weight_decay=0.1),
     "asam": lambda p: ASAM(p, torch.optim.Adam, rho=0.5, lr=0.01, weight_decay=0.1),
     "esam": lambda p: ESAM(p, torch.optim.Adam, rho=0.05, beta=0.6, gamma=0.5, lr=0.01, weight_decay=0.1),
@@ -64,8 +66,8 @@ DIRECT = {  # the same, written out by hand
     "peer-mlp-sam": lambda p: SAM(p, torch.optim.Adam, rho=0.05, lr=0.01, weight_decay=0.1),
 }
 PASSES = {"adam": "gnn", "adamw": "gnn", "sgd": "gnn", "peer-mlp": "peer", "peer-mlp-sam": "peer peer"}
-PASSES |= {"esam": "gnn gnn", "msam": "gnn gnn gnn gnn", "adagrad": "gnn", "radam": "gnn", "rsgd": "gnn"}
-PASSES |= dict.fromkeys(("fisher-sam", "rsam", "lorentz-sam"), "gnn gnn")
+PASSES |= {"esam": "gnn gnn", "msam": "gnn gnn gnn gnn", "adagrad": "gnn", "radam": "gnn", "rsgd": "gnn", "chart-adam": "gnn"}
+PASSES |= dict.fromkeys(("fisher-sam", "rsam", "lorentz-sam", "lorentz-sam-chart"), "gnn gnn")
 
 
 def built(name: str, problem: Problem, **options: Any) -> torch.optim.Optimizer:

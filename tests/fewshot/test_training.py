@@ -172,8 +172,8 @@ PASSES: dict[str, list[list[bool]]] = {  # peer or not, in the successive steps
     "fgsam+": [[False, True, True], [True], [True], [True], [True]],
     "peer-mlp": [[True]],
     "peer-mlp-sam": [[True, True]],
-    **{key: [[False]] for key in ("adagrad", "radam", "rsgd")},
-    **{key: [[False, False]] for key in ("fisher-sam", "rsam", "lorentz-sam")},
+    **{key: [[False]] for key in ("adagrad", "radam", "rsgd", "chart-adam")},
+    **{key: [[False, False]] for key in ("fisher-sam", "rsam", "lorentz-sam", "lorentz-sam-chart")},
 }
 
 

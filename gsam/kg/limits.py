@@ -23,11 +23,14 @@ def constrain(model: nn.Module, optimizer: torch.optim.Optimizer, rows: Tensor |
     Args:
         model: any model.
         optimizer: whose momentum follows, if it is Riemannian, or sharpness-aware around such a one.
-        rows: ``[n]``, the entities that may have moved; ``None`` for all.
+        rows: ``[n]``, the entities of the batch, which may have moved; ``None`` for all.
     """
     limit = getattr(model, "constrain", None)
     if limit is None:
         return
+    base = optimizer.base if isinstance(optimizer, SharpnessAware) else optimizer
+    if getattr(base, "moves_untouched_rows", False):
+        rows = None
     carried = [(*found, rows if len(found[0]) == model.num_nodes else None) for found in _momenta(optimizer)]
     before = [param.clone() if chosen is None else param.index_select(0, chosen) for param, *_, chosen in carried]
     limit(rows)

@@ -120,7 +120,7 @@ class RiemannianAdam(RiemannianOptimizer):
                 if name not in state:
                     state[name] = torch.zeros_like(param)
         grads = [param.grad for param in params if param.grad is not None]
-        fused = all(map(_fusible, params, grads))
+        fused = all(map(fusible, params, grads))
         adam(
             params,
             grads,
@@ -140,6 +140,6 @@ class RiemannianAdam(RiemannianOptimizer):
         )
 
 
-def _fusible(param: Tensor, grad: Tensor) -> bool:
+def fusible(param: Tensor, grad: Tensor) -> bool:
     """Whether torch's one kernel can take it: it wants the count of steps beside the parameter, and reads both flat."""
     return param.is_cpu and param.is_contiguous() and grad.is_contiguous() and param.is_floating_point()

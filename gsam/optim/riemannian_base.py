@@ -153,6 +153,11 @@ class RiemannianOptimizer(torch.optim.Optimizer, ABC):
         if plain:
             self._advance_plain(group, plain, [self._state(param) for param in plain])
 
+    @property
+    def moves_untouched_rows(self) -> bool:
+        """Whether a row-sparse gradient moves rows that it does not touch."""
+        return False
+
     def _begin(self, state: dict[str, Tensor]) -> None:
         """What happens once to the state of a parameter that is about to move."""
 

@@ -60,7 +60,7 @@ def test_all_representatives_of_a_covector_give_one_step(amsgrad: bool) -> None:
 def test_row_sparse_steps_move_the_touched_rows_as_alone() -> None:
     start, steps = hyperboloid_points(7, 3, 1.0), touched_rows(7, 4, 12, 0.4)
     table = geoopt.ManifoldParameter(start.clone(), manifold=Lorentz())
-    found = run(ChartAdam([table], lr=0.05), table, [row_sparse(touched, start) for touched in steps])
+    found = run(ChartAdam([table], lr=0.05, lazy=True), table, [row_sparse(touched, start) for touched in steps])
     alone = geoopt.ManifoldParameter(start.clone(), manifold=Lorentz())
     opt = ChartAdam([alone], lr=0.05)
     for touched in steps:  # every row by itself, with the common count of steps
@@ -76,11 +76,26 @@ def test_row_sparse_steps_move_the_touched_rows_as_alone() -> None:
     torch.testing.assert_close(found, alone.detach(), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("options", [{}, {"amsgrad": True}, {"weight_decay": 0.0, "maximize": True}])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_row_sparse_gradients_count_as_dense_ones(options: dict[str, Any], dtype: torch.dtype) -> None:
+    start, steps = hyperboloid_points(7, 3, 1.0).to(dtype), touched_rows(7, 4, 12, 0.4)
+    found = []
+    for kind in (row_sparse, dense):
+        x = geoopt.ManifoldParameter(start.clone(), manifold=Lorentz())
+        opt = ChartAdam([x], lr=0.05, betas=BETAS, **options)
+        assert opt.moves_untouched_rows
+        found.append(run(opt, x, [kind(touched, start) for touched in steps]))
+    tight = 1e-12 if dtype == torch.float64 else 1e-5
+    torch.testing.assert_close(found[0], found[1], rtol=tight, atol=tight)
+    assert not ChartAdam([x], lazy=True).moves_untouched_rows
+
+
 def test_plain_parameters_are_those_of_riemannian_adam() -> None:
     torch.manual_seed(0)
     start, steps = torch.randn(5, 3, dtype=DOUBLE), touched_rows(5, 3, 6, 0.5)
     found = []
-    for kind in (ChartAdam, RiemannianAdam):
+    for kind in (lambda p, lr: ChartAdam(p, lr, lazy=True), RiemannianAdam):
         x = nn.Parameter(start.clone())
         grads = [(row_sparse if i % 2 else dense)(touched, start) for i, touched in enumerate(steps)]
         found.append(run(kind([x], lr=0.05), x, grads))

@@ -23,7 +23,7 @@ from gsam.kg import KGConfig, KGRun, configure
 
 OPTIMIZERS = ("lorentz-sam", "radam", "rsgd")
 #: epochs of Lorentz SAM, which sets the budget
-EPOCHS: Mapping[str, int] = {"umls": 160, "kinship": 80, "wn18rr": 30, "fb15k-237": 12}
+EPOCHS: Mapping[str, int] = {"umls": 160, "kinship": 80, "wn18rr": 20, "fb15k-237": 6}
 VALIDATIONS = 4
 NAME, SEARCH_SEED = "kg_optimizers", 100
 
@@ -34,7 +34,7 @@ def configuration(dataset: str, optimizer: str, budget: str, seed: int, chosen: 
     """A run of the preset with another optimizer, its learning rates and its budget."""
     epochs = EPOCHS[dataset] * (2 if budget == "time" and optimizer != "lorentz-sam" else 1)
     return configure(
-        dataset, seed=seed, optimizer=optimizer, epochs=epochs, validate_every=epochs // VALIDATIONS, **chosen
+        dataset, seed=seed, optimizer=optimizer, epochs=epochs, validate_every=max(1, epochs // VALIDATIONS), **chosen
     )
 
 

@@ -30,40 +30,59 @@ _SOFTMAX: Settings = {
     "schedule": "linear",
     "options": {"init": "identity"},
 }
-#: the radius is one of all touched rows together, so it suits graphs of that size only
-_LORENTZ_SAM: Settings = {
+#: WN18RR: the radius is one of all touched entities together, so it suits graphs of that size only
+_ENTITIES_CLIMB: Settings = {
     **_SOFTMAX,
     "optimizer": "lorentz-sam",
     "rho": 3.0,
     "groups": {"relations": {"lr": 0.06, "rho": 0.0}, "biases": {"lr": 0.03, "rho": 0.0}},
+    "options": {"init": "identity", "max_scale": 2.5, "symmetric_scale": 6.0},
     "epochs": 30,
     "validate_every": 10,
 }
+_ENTITIES_CLIMB_BY_CHART: Settings = {
+    **_ENTITIES_CLIMB,
+    "optimizer": "lorentz-sam-chart",
+    "rho": 1.5,
+    "lr": 0.03,
+    "groups": {"relations": {"lr": 0.03, "rho": 0.0}, "biases": {"lr": 0.03, "rho": 0.0}},
+}
+_LARGE: Settings = {**_SOFTMAX, "optimizer": "lorentz-sam", "rho": 1.0, "epochs": 20, "validate_every": 4}
 #: stands for every data set without settings of its own
 ANY = "*"
 
-#: recipes by name, model and data set
-PRESETS: Mapping[str, Mapping[str, Mapping[str, Settings]]] = {
-    "default": {"hybonet": {ANY: _SOFTMAX, "wn18rr": _LORENTZ_SAM, "fb15k-237": {**_SOFTMAX, "epochs": 12}}},
+#: recipes by name, model and data set; the first of several unless another optimizer is wanted
+PRESETS: Mapping[str, Mapping[str, Mapping[str, tuple[Settings, ...]]]] = {
+    "default": {
+        "hybonet": {
+            ANY: (_SOFTMAX,),
+            "wn18rr": (_ENTITIES_CLIMB_BY_CHART, _ENTITIES_CLIMB),
+            "fb15k-237": (_LARGE,),
+        }
+    },
     "published": {
         "hybonet": {
-            "wn18rr": {
-                **_HYBONET,
-                "lr": 5e-3,
-                "batch_size": 1000,
-                "epochs": 1000,
-                "validate_every": 10,
-                "options": {"margin": 8.0, "max_norm": 1.5, "max_scale": 3.5},
-            },
-            "fb15k-237": {
-                **_HYBONET,
-                "lr": 3e-3,
-                "batch_size": 500,
-                "epochs": 500,
-                "validate_every": 5,
-                "filter_negatives": False,
-                "options": {"margin": 8.0, "max_norm": 1.5, "max_scale": 2.5},
-            },
+            "wn18rr": (
+                {
+                    **_HYBONET,
+                    "lr": 5e-3,
+                    "batch_size": 1000,
+                    "epochs": 1000,
+                    "validate_every": 10,
+                    "options": {"margin": 8.0, "max_norm": 1.5, "max_scale": 3.5},
+                },
+            ),
+            "fb15k-237": (
+                {
+                    **_HYBONET,
+                    "lr": 3e-3,
+                    "batch_size": 500,
+                    "epochs": 500,
+                    "validate_every": 5,
+                    "filter_negatives": False,
+                    "options": {"margin": 8.0, "max_norm": 1.5, "max_scale": 2.5},
+                },
+            ),
         },
     },
 }
@@ -72,8 +91,8 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Settings]]] = {
 def configure(dataset: str, *, preset: str = "default", model: str = "hybonet", **chosen: Any) -> KGConfig:
     """The configuration of a run: what was chosen, then the preset's settings, then the general defaults.
 
-    With another optimizer than the preset's, its options (``rho``, also of the groups) are left out, and the learning
-    rates stay only if the base is the same.
+    With another optimizer than the preset has settings for, its options (``rho``, also of the groups) are left out, and
+    the learning rates stay only if the base is the same.
 
     Args:
         dataset: name, folder or file.
@@ -85,8 +104,8 @@ def configure(dataset: str, *, preset: str = "default", model: str = "hybonet", 
     Raises:
         ValueError: there is no such preset, or the configuration is refused.
     """
-    settings = preset_settings(preset, model, dataset)
     given = {name: value for name, value in chosen.items() if value is not None}
+    settings = preset_settings(preset, model, dataset, given.get("optimizer"))
     if given.get("optimizer", settings.get("optimizer")) != settings.get("optimizer"):
         settings = _for_optimizer(settings, given["optimizer"])
     options = {**settings.get("options", {}), **given.get("options", {})}
@@ -94,8 +113,10 @@ def configure(dataset: str, *, preset: str = "default", model: str = "hybonet", 
     return KGConfig(dataset, model=model, **{**settings, **given, "options": options, "groups": groups})
 
 
-def preset_settings(preset: str, model: str, dataset: str) -> Settings:
+def preset_settings(preset: str, model: str, dataset: str, optimizer: str | None = None) -> Settings:
     """The settings of a preset for a model and a data set; the default preset may have none.
+
+    Of several, those of the wanted optimizer, or of one that descends with the same base, or the first.
 
     Raises:
         ValueError: the preset is unknown, or has none for them.
@@ -103,14 +124,20 @@ def preset_settings(preset: str, model: str, dataset: str) -> Settings:
     if preset not in PRESETS:
         raise ValueError(f"expected a preset among {', '.join(PRESETS)}, found {preset!r}")
     by_dataset = PRESETS[preset].get(model, {})
-    found = by_dataset.get(dataset, by_dataset.get(ANY))
-    if found is None and preset != "default":
+    found = by_dataset.get(dataset, by_dataset.get(ANY, ()))
+    if not found and preset != "default":
         known = ", ".join(f"{name} on {data}" for name, by_data in PRESETS[preset].items() for data in by_data)
         raise ValueError(
             f"expected what the preset {preset!r} has settings for ({known}), found {model} on {dataset}; "
             "take the preset default"
         )
-    return found or {}
+    return min(found, key=lambda settings: _distance(settings["optimizer"], optimizer), default={})
+
+
+def _distance(name: str, wanted: str | None) -> int:
+    if wanted is None or name == wanted:
+        return 0
+    return 1 if recipe(name).base is recipe(wanted).base else 2
 
 
 def _merged(groups: Mapping[str, Settings], chosen: Mapping[str, Settings]) -> dict[str, Settings]:

@@ -71,8 +71,7 @@ def test_refused(options: dict[str, Any], words: str) -> None:
 def test_another_optimizer_leaves_out_what_it_has_no_use_for() -> None:
     """Riemannian Adam keeps Lorentz SAM's learning rates, being its base, but not its radius; SGD keeps neither."""
     ours, adam, sgd = (configure("wn18rr", optimizer=name) for name in ("lorentz-sam", "radam", "rsgd"))
-    assert ours == configure("wn18rr")
-    assert ours.rho == 3.0
+    assert (ours.optimizer, ours.rho) == ("lorentz-sam", 3.0)
     assert adam.rho is None
     assert sgd.rho is None
     assert adam.lr == ours.lr
@@ -82,3 +81,20 @@ def test_another_optimizer_leaves_out_what_it_has_no_use_for() -> None:
     assert sgd.loss == ours.loss == "softmax"
     other = configure("umls", optimizer="lorentz-sam")  # where the radius is the optimizer's own default
     assert (other.rho, other.lr) == (None, ours.lr)
+
+
+def test_of_several_settings_those_of_the_wanted_optimizer_or_base() -> None:
+    first, second = PRESETS["default"]["hybonet"]["wn18rr"]
+    assert (first["optimizer"], second["optimizer"]) == ("lorentz-sam-chart", "lorentz-sam")
+    for wanted, expected in (
+        (None, first),
+        ("lorentz-sam-chart", first),
+        ("chart-adam", first),
+        ("adam", first),
+        ("lorentz-sam", second),
+        ("rsam", second),
+        ("radam", second),
+    ):
+        assert preset_settings("default", "hybonet", "wn18rr", wanted) is expected
+    assert configure("wn18rr").optimizer == "lorentz-sam-chart"
+    assert configure("wn18rr", optimizer="chart-adam").lr == first["lr"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from figure_files import ROOT, Lines, Result, result, signed, source, table
 from figures_fewshot import optimizers, preset, preset_accuracies
 from figures_kg import knowledge_graphs, knowledge_graphs_summary
+from figures_training import training
 
 from gsam.report import with_interval
 
@@ -189,8 +190,18 @@ def heterophilic_summary() -> Lines:
 # -- pages ------------------------------------------------------------------------------------------------------------
 
 PAGES: Mapping[Path, tuple[Callable[[], Lines], ...]] = {
-    README: (preset, optimizers, times, heterophilic_summary, knowledge_graphs_summary),
-    NUMBERS: (preset, preset_accuracies, optimizers, speed, method_times, costs, heterophilic, knowledge_graphs),
+    README: (preset, optimizers, times, heterophilic_summary, knowledge_graphs_summary, training),
+    NUMBERS: (
+        preset,
+        preset_accuracies,
+        optimizers,
+        speed,
+        method_times,
+        costs,
+        heterophilic,
+        knowledge_graphs,
+        training,
+    ),
 }
 
 

@@ -19,6 +19,7 @@ import figure_files
 import figures
 import figures_fewshot
 import figures_kg
+import figures_training
 
 LINES = ("sgc_prototype", "linear_probe", "tuned_prototype", "proto_laplacian")
 SEEDS = (0, 1, 2, 3, 4)
@@ -40,6 +41,7 @@ def test_every_source_names_command_machine_and_commit(page: Path) -> None:
     optional = [path for path in figure_files.RESULTS.glob("kg_*.json") if not path.stem.startswith("kg_optimizers")]
     compared = figures_kg.optimizers()  # a comparison that is under way may have nothing to show yet
     of_graphs = len(optional) + sum(line.startswith("- ") for line in compared)
+    of_graphs += sum(figures_training.there(name) for name in figures_training.NAMES)
     assert len(sources) == {"README.md": 8, "honest_numbers.md": 11}[page.name] + of_graphs
     for line in sources:
         path = re.search(r"`(benchmarks/results/[^`]+)`", line)
@@ -66,6 +68,40 @@ def test_a_missing_file_names_its_command(tmp_path: Path, monkeypatch: pytest.Mo
     for name, command in figure_files.COMMANDS.items():
         with pytest.raises(FileNotFoundError, match=rf"{name}.json, found none; run: {re.escape(command)}$"):
             figure_files.result(name)
+
+
+# -- training that survives, on made-up results ------------------------------------------------------------------------
+
+
+def test_killed_runs_and_faults_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: dict[str, Any] = {
+        key: {"kills": 20, "identical": same} for key, same in (("fewshot", 20), ("nodes", 19), ("kg", 18))
+    }
+    found["faults"] = {"truncated": {"as_it_should": True}, "full disk": {"as_it_should": False}}
+    monkeypatch.setattr(figures_training, "result", lambda _: found)
+    monkeypatch.setattr(figures_training, "source", str)
+    text = " ".join(figures_training.resume())
+    assert "20 of 20 `fewshot run`, 19 of 20 `nodes run`, 18 of 20 `kg train`" in text
+    assert "1 of 2 (truncated)" in text
+
+
+def test_steps_and_large_graphs_as_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    ratios = {"against_base": {"rsam": 2.0, "lorentz-sam": 1.914}}
+    kg = {"entities": 2_500_000, "coordinates": 200, "triples": 10**6, "epoch_seconds": 99.6, "queries": 1000}
+    nodes = {"nodes": 10**6, "episodes": 200, "optimizer": "fgsam+", "train_seconds": 1.26, "prepare_seconds": 20.4}
+    found = {
+        "riemannian_step": {"dataset": "wn18rr", "row-sparse": ratios, "dense": ratios},
+        "large": {
+            "kg": {**kg, "ranking_seconds": 60.0, "peak_memory_gib": 9.96},
+            "nodes": {**nodes, "peak_memory_gib": 2.04},
+        },
+    }
+    monkeypatch.setattr(figures_training, "result", found.__getitem__)
+    monkeypatch.setattr(figures_training, "source", str)
+    assert "row-sparse: `rsam` 2.00, `lorentz-sam` 1.91; dense: `rsam`" in " ".join(figures_training.riemannian_step())
+    text = " ".join(figures_training.large())
+    for words in ("2,500,000 entities", "in 100 s", "at most 10.0 GiB", "1,000,000 nodes 200 episodes", "take 1.3 s"):
+        assert words in text
 
 
 # -- few-shot accuracy, on made-up results ----------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy import stats
 
+from gsam.checkpoints import Checkpoints
 from gsam.datasets import NodeDataset
 from gsam.fewshot import (
     GPN,
@@ -31,8 +32,9 @@ from gsam.fewshot import (
     load_episodes,
 )
 from gsam.fewshot import run as run_module
-from gsam.fewshot.registry import LINES
+from gsam.fewshot.registry import LINES, METHODS
 from tests.fewshot.toy import FEATURES
+from tests.resume import assert_resumes
 
 CONFIG = FewShotConfig(
     "toy",
@@ -262,3 +264,27 @@ def test_progress_names_the_seed(data: NodeDataset) -> None:
     told: list[tuple[int, int]] = []
     FewShotRun(CONFIG, data).train(2, lambda seed, history: told.append((seed, history.episode[-1])))
     assert told == [(2, 5), (2, 10), (2, 12)]
+
+
+@pytest.mark.parametrize("transductive", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_goes_on_from_its_checkpoints(
+    data: NodeDataset, method: str, transductive: bool, tmp_path: Path
+) -> None:
+    """With what it chose on validation episodes, too."""
+    options = {"transductive": True} if transductive else {}
+    if transductive and "transductive" not in METHODS[method].options:
+        pytest.skip("it has no transductive form")
+    config = replace(CONFIG, method=method, optimizer="adam", seeds=(0,), validate_every=2, options=options)
+    run = FewShotRun(config, data)
+    scores = []
+
+    def train(checkpoints: Checkpoints | None) -> tuple[torch.nn.Module, History]:
+        trained = run.train(0, checkpoints=checkpoints)
+        scores.append(trained.test_accuracy)
+        found = run.build_method(0)
+        found.load_state_dict(trained.state)
+        return found, trained.history
+
+    assert_resumes(train, tmp_path, lives=1)
+    assert scores[0] == scores[-1]

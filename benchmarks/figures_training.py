@@ -1,0 +1,70 @@
+"""The figures on runs that are killed, on large graphs and on Riemannian steps, as Markdown: those of files that are there."""
+
+from __future__ import annotations
+
+import figure_files
+from figure_files import Lines, result, source
+
+COMMANDS = {"fewshot": "`fewshot run`", "nodes": "`nodes run`", "kg": "`kg train`"}
+#: files whose figures stand on both pages
+NAMES = ("resume", "large", "riemannian_step")
+
+
+def there(name: str) -> bool:
+    """Whether a file of that name is in results/."""
+    return (figure_files.RESULTS / f"{name}.json").exists()
+
+
+def resume() -> Lines:
+    """How many killed runs end as undisturbed ones, and what becomes of faults."""
+    found = result("resume")
+    counts = ", ".join(f"{found[key]['identical']} of {found[key]['kills']} {name}" for key, name in COMMANDS.items())
+    faults = found["faults"]
+    handled = [name for name, fault in faults.items() if fault["as_it_should"]]
+    return [
+        f"**Runs killed by SIGKILL** at a random moment and resumed end with the weights, histories and results of an "
+        f"undisturbed run, bit for bit: {counts}. Faults that were told in one line or mended, without losing the last "
+        f"good state: {len(handled)} of {len(faults)} ({', '.join(handled)}).",
+        "",
+        source("resume"),
+        "",
+    ]
+
+
+def large() -> Lines:
+    """Seconds and memory on large graphs."""
+    found = result("large")
+    kg, nodes = found["kg"], found["nodes"]
+    return [
+        f"**Large graphs**, one process each: HyboNet on {kg['entities']:,} entities with {kg['coordinates']} coordinates "
+        f"each trains an epoch of {kg['triples']:,} triples and their reciprocals in {kg['epoch_seconds']:.0f} s and "
+        f"ranks {kg['queries']:,} queries in {kg['ranking_seconds']:.0f} s, with at most "
+        f"{kg['peak_memory_gib']:.1f} GiB of memory. On a graph of {nodes['nodes']:,} nodes {nodes['episodes']} episodes "
+        f"with `{nodes['optimizer']}` take {nodes['train_seconds']:.1f} s after {nodes['prepare_seconds']:.0f} s of "
+        f"preparation, with at most {nodes['peak_memory_gib']:.1f} GiB.",
+        "",
+        source("large"),
+        "",
+    ]
+
+
+def riemannian_step() -> Lines:
+    """What Riemannian SAM costs over its base."""
+    found = result("riemannian_step")
+    parts = [
+        f"{kind}: " + ", ".join(f"`{name}` {ratio:.2f}" for name, ratio in found[kind]["against_base"].items())
+        for kind in ("row-sparse", "dense")
+    ]
+    return [
+        f"**A step of Riemannian SAM** over one of `radam`, passes included, HyboNet on {found['dataset']}: "
+        f"{'; '.join(parts)}.",
+        "",
+        source("riemannian_step"),
+        "",
+    ]
+
+
+def training() -> Lines:
+    """All of them whose files are there."""
+    blocks = {"resume": resume, "large": large, "riemannian_step": riemannian_step}
+    return [line for name in NAMES if there(name) for line in blocks[name]()]

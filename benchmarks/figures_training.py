@@ -1,4 +1,4 @@
-"""The figures on runs that are killed, on large graphs and on Riemannian steps, as Markdown: those of files that are there."""
+"""The figures on killed runs, large graphs and Riemannian steps, as Markdown, of the files that are there."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def large() -> Lines:
     found = result("large")
     kg, nodes = found["kg"], found["nodes"]
     return [
-        f"**Large graphs**, one process each: HyboNet on {kg['entities']:,} entities with {kg['coordinates']} coordinates "
-        f"each trains an epoch of {kg['triples']:,} triples and their reciprocals in {kg['epoch_seconds']:.0f} s and "
+        f"**Large graphs**, one process each: HyboNet on {kg['entities']:,} entities with {kg['coordinates']} "
+        f"coordinates each trains an epoch of {kg['triples']:,} triples and their reciprocals in {kg['epoch_seconds']:.0f} s and "
         f"ranks {kg['queries']:,} queries in {kg['ranking_seconds']:.0f} s, with at most "
-        f"{kg['peak_memory_gib']:.1f} GiB of memory. On a graph of {nodes['nodes']:,} nodes {nodes['episodes']} episodes "
-        f"with `{nodes['optimizer']}` take {nodes['train_seconds']:.1f} s after {nodes['prepare_seconds']:.0f} s of "
+        f"{kg['peak_memory_gib']:.1f} GiB of memory. On a graph of {nodes['nodes']:,} nodes "
+        f"{nodes['episodes']} episodes with `{nodes['optimizer']}` take {nodes['train_seconds']:.1f} s after {nodes['prepare_seconds']:.0f} s of "
         f"preparation, with at most {nodes['peak_memory_gib']:.1f} GiB.",
         "",
         source("large"),

@@ -35,13 +35,18 @@ def large() -> Lines:
     """Seconds and memory on large graphs."""
     found = result("large")
     kg, nodes = found["kg"], found["nodes"]
+    kg_text = (
+        f"HyboNet on {kg['entities']:,} entities with {kg['coordinates']} coordinates each trains an epoch of "
+        f"{kg['triples']:,} triples and their reciprocals in {kg['epoch_seconds']:.0f} s and ranks {kg['queries']:,} "
+        f"queries in {kg['ranking_seconds']:.0f} s, with at most {kg['peak_memory_gib']:.1f} GiB of memory."
+    )
+    nodes_text = (
+        f"On a graph of {nodes['nodes']:,} nodes {nodes['episodes']} episodes with `{nodes['optimizer']}` take "
+        f"{nodes['train_seconds']:.1f} s after {nodes['prepare_seconds']:.0f} s of preparation, with at most "
+        f"{nodes['peak_memory_gib']:.1f} GiB."
+    )
     return [
-        f"**Large graphs**, one process each: HyboNet on {kg['entities']:,} entities with {kg['coordinates']} "
-        f"coordinates each trains an epoch of {kg['triples']:,} triples and their reciprocals in {kg['epoch_seconds']:.0f} s and "
-        f"ranks {kg['queries']:,} queries in {kg['ranking_seconds']:.0f} s, with at most "
-        f"{kg['peak_memory_gib']:.1f} GiB of memory. On a graph of {nodes['nodes']:,} nodes "
-        f"{nodes['episodes']} episodes with `{nodes['optimizer']}` take {nodes['train_seconds']:.1f} s after {nodes['prepare_seconds']:.0f} s of "
-        f"preparation, with at most {nodes['peak_memory_gib']:.1f} GiB.",
+        f"**Large graphs**, one process each: {kg_text} {nodes_text}",
         "",
         source("large"),
         "",

@@ -23,7 +23,7 @@ from gsam.kg import KGConfig, KGRun, configure
 
 OPTIMIZERS = ("lorentz-sam", "radam", "rsgd")
 #: epochs of Lorentz SAM, which sets the budget
-EPOCHS: Mapping[str, int] = {"umls": 160, "kinship": 80, "wn18rr": 20, "fb15k-237": 6}
+EPOCHS: Mapping[str, int] = {"umls": 160, "kinship": 80, "wn18rr": 12, "fb15k-237": 6}
 VALIDATIONS = 4
 NAME, SEARCH_SEED = "kg_optimizers", 100
 
@@ -98,9 +98,11 @@ class Table:
         return self.runs[key]
 
     def chosen(self, dataset: str, optimizer: str) -> dict[str, Any]:
-        """The settings with the best validation MRR."""
-        found = []
-        for number, settings in enumerate(self.settings[dataset][optimizer]):
+        """The settings with the best validation MRR; if there is one only, it is taken without a run."""
+        candidates, found = self.settings[dataset][optimizer], []
+        if len(candidates) == 1:
+            return candidates[0]
+        for number, settings in enumerate(candidates):
             config = configuration(dataset, optimizer, "epochs", SEARCH_SEED, settings)
             found.append((self.run(f"{dataset}|{optimizer}|search {number}|{SEARCH_SEED}", config), settings))
         return max(found, key=lambda pair: pair[0]["valid_mrr"])[1]

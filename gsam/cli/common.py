@@ -23,7 +23,8 @@ MaxSkipped = Annotated[
     int, typer.Option("--max-skipped", help="Steps in a row with a gradient that is not finite before it fails.")
 ]
 CheckpointEvery = Annotated[
-    float, typer.Option("--checkpoint-every", help="Least seconds between checkpoints, which --resume goes on from.")
+    float,
+    typer.Option("--checkpoint-every", min=0.0, help="Least seconds between checkpoints, which --resume goes on from."),
 ]
 Deterministic = Annotated[
     bool, typer.Option("--deterministic", help="Refuse operations whose results may differ from run to run.")

@@ -62,7 +62,8 @@ class Ranking:
         """Return the :meth:`metrics` of the triples of each kind of relation: ``1-1``, ``1-N``, ``N-1``, ``N-N``.
 
         The kinds are those of the training triples, see
-        :func:`~gsam.kg.relation_categories.relation_categories`; one without triples here is left out.
+        :func:`~gsam.kg.relation_categories.relation_categories`; one without triples here is left out, and so are
+        relations without training triples.
         """
         categories = relation_categories(graph.train.cpu(), graph.num_relations)
         return self._by(categories[self.triples[:, 1]], dict(enumerate(CATEGORIES)), ks)
@@ -70,7 +71,8 @@ class Ranking:
     def _by(self, group: Tensor, names: dict[int, str], ks: Sequence[int]) -> dict[str, Figures]:
         present, counts = group.unique(return_counts=True)
         members = group.argsort(stable=True).split(counts.tolist())
-        return {names[key]: self._figures(rows, ks) for key, rows in zip(present.tolist(), members, strict=True)}
+        found = zip(present.tolist(), members, strict=True)
+        return {names[key]: self._figures(rows, ks) for key, rows in found if key in names}
 
     def _figures(self, rows: Tensor, ks: Sequence[int]) -> Figures:
         ranks = {side: values[rows] for side, values in self.ranks.items()}

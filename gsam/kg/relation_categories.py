@@ -11,7 +11,7 @@ _MANY = 1.5
 
 
 def relation_categories(triples: Tensor, num_relations: int) -> Tensor:
-    """Return the category of each relation, as positions in :data:`CATEGORIES`, int64 [R].
+    """Return the category of each relation, as positions in :data:`CATEGORIES`, int64 [R]; -1 if it has no triple.
 
     A side is "N" if a relation has on average at least 1.5 distinct entities there for one on the other side: tails
     per pair (h, r) that occurs, heads per pair (r, t) that occurs (Bordes et al., NeurIPS 2013, section 4.2).
@@ -20,17 +20,12 @@ def relation_categories(triples: Tensor, num_relations: int) -> Tensor:
     Args:
         triples: int64 [T, 3], as a rule those of training.
         num_relations: R.
-
-    Raises:
-        ValueError: a relation has no triple.
     """
     triples = triples.unique(dim=0)
     occurrences = torch.bincount(triples[:, 1], minlength=num_relations)
-    if not bool(occurrences.all()):
-        missing = int((occurrences == 0).nonzero()[0])
-        raise ValueError(f"expected a triple of every relation, found none of relation {missing}; give all of training")
     tails_per_head, heads_per_tail = (occurrences / _distinct(triples[:, [1, side]], num_relations) for side in (0, 2))
-    return 2 * (heads_per_tail >= _MANY).long() + (tails_per_head >= _MANY).long()
+    found = 2 * (heads_per_tail >= _MANY).long() + (tails_per_head >= _MANY).long()
+    return torch.where(occurrences > 0, found, -1)
 
 
 def symmetric_relations(triples: Tensor, num_relations: int) -> Tensor:

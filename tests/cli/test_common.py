@@ -1,7 +1,9 @@
+import os
+
 import pytest
 import torch
 
-from gsam.cli.common import choose_device, integers, named_values, use_threads
+from gsam.cli.common import choose_device, integers, named_values, use_determinism, use_threads
 
 
 @pytest.mark.parametrize(
@@ -53,3 +55,15 @@ def test_named_values_are_finite_numbers_flags_or_text() -> None:
     for wrong in ("NaN", "-Infinity", "1e999"):
         with pytest.raises(ValueError, match=f"finite number for --option scale, found {wrong}"):
             named_values([f"scale={wrong}"])
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_use_determinism(wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    try:
+        use_determinism(wanted)
+        assert torch.are_deterministic_algorithms_enabled() == wanted
+        assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) == wanted
+    finally:
+        torch.use_deterministic_algorithms(False)
+        os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)

@@ -128,6 +128,8 @@ def test_bad_data_is_one_line_and_nothing_written(gsam, arrays, quick, tmp_path:
         (("--ways", "4"), "4-way"),
         (("--seeds", "x"), "--seeds"),
         (("--lr", "-1"), "lr"),
+        (("--max-skipped", "0"), "max_skipped"),
+        (("--checkpoint-every", "-1"), "--checkpoint-every"),
         (("--preset", "nope"), "preset"),
         (("--device", "abacus"), "device"),
         (("--threads", "0"), "threads"),

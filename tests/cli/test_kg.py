@@ -214,6 +214,8 @@ def test_a_bad_file_from_outside(gsam, toy: Path, tmp_path: Path) -> None:
         (("--seeds", "1,1"), "seeds"),
         (("--device", "abacus"), "device"),
         (("--threads", "0"), "threads"),
+        (("--max-skipped", "0"), "max_skipped"),
+        (("--checkpoint-every", "-1"), "--checkpoint-every"),
         (("--nope",), "--nope"),
     ],
 )

@@ -146,3 +146,13 @@ def test_real_data(umls: KnowledgeGraph) -> None:
     results = KGRun(KGConfig("umls", **options), umls).record()
     assert results["test"]["both"]["mrr"] > 0.7
     assert results["test"]["both"]["count"] == 1322
+
+
+def test_a_relation_without_training_triples_is_no_hindrance() -> None:
+    """It is in the vocabulary, and in a test triple; the figures by category leave that out."""
+    toy = toy_graph()
+    extra = torch.tensor([(0, toy.num_relations, 1)])
+    graph = replace(toy, relations=[*toy.relations, "never", "nowhere"], test=torch.cat([toy.test, extra]))
+    results = KGRun(replace(CONFIG, epochs=2), graph).record()
+    assert results["test"]["both"]["count"] == 2 * len(toy.test) + 2
+    assert sum(found["both"]["count"] for found in results["test_categories"].values()) == 2 * len(toy.test)

@@ -57,9 +57,9 @@ def cells(datasets: list[str], seeds: int) -> list[tuple[str, str, str, int]]:
     return [
         (dataset, optimizer, budget, seed)
         for dataset in datasets
-        for seed in range(seeds)
         for optimizer in OPTIMIZERS
         for budget in (("epochs",) if optimizer == "lorentz-sam" else ("epochs", "time"))
+        for seed in range(seeds)
     ]
 
 

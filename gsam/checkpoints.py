@@ -24,6 +24,7 @@ from gsam.evaluation import NonFiniteError
 from gsam.files import OutputError, atomic_write
 
 __all__ = [
+    "CHECKPOINTS",
     "CheckpointError",
     "Checkpoints",
     "failing_well",
@@ -32,6 +33,9 @@ __all__ = [
     "set_random_states",
     "write_checked",
 ]
+
+#: the folder of checkpoints in the folder of a run
+CHECKPOINTS = "checkpoints"
 
 _MARK = b"gsam-sha256:"
 _TRAILER = len(_MARK) + 64

@@ -132,6 +132,7 @@ def run_seeds(prepared: FewShotRun, folder: Path, *, quiet: bool, checkpoint_eve
     """Run every seed that has no record yet, and write results.json."""
     from rich.console import Console
 
+    from gsam.checkpoints import CHECKPOINTS
     from gsam.cli.progress import TrainingProgress
     from gsam.files import read_json, write_json
 
@@ -140,6 +141,7 @@ def run_seeds(prepared: FewShotRun, folder: Path, *, quiet: bool, checkpoint_eve
         for seed in prepared.config.seeds:
             kept = folder / f"seed-{seed}" / "record.json"
             if kept.exists():
+                prepared.checkpoints(seed, kept.parent / CHECKPOINTS).remove()  # if it was killed just before that
                 records.append(read_json(kept))
                 continue
             optimizer = f" {prepared.config.optimizer}" if prepared.config.trains else ""

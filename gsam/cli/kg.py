@@ -187,12 +187,14 @@ def finish(run: KGRun, folder: Path, *, quiet: bool, checkpoint_every: float = 3
     """Train and keep everything, unless the folder has a finished run; draw the pictures."""
     from rich.console import Console
 
+    from gsam.checkpoints import CHECKPOINTS
     from gsam.kg.run import load_run
 
     config, progress = run.config, KGProgress(Console(stderr=True), quiet=quiet)
     name = f"{config.model} {config.optimizer} seed {config.seed}"
     with progress:
         if (folder / "results.json").exists():
+            run.checkpoints(folder / CHECKPOINTS).remove()  # if it was killed just before that
             progress.say(f"{name}: finished before, in {folder}")
             return
         for note in run.graph.notes:

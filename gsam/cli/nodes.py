@@ -115,6 +115,7 @@ def run_seeds(prepared: NodesRun, folder: Path, *, quiet: bool, checkpoint_every
     """Run every seed that has no record yet, and write results.json."""
     from rich.console import Console
 
+    from gsam.checkpoints import CHECKPOINTS
     from gsam.files import read_json, write_json
 
     records, progress = [], EpochProgress(Console(stderr=True), quiet=quiet)
@@ -122,6 +123,7 @@ def run_seeds(prepared: NodesRun, folder: Path, *, quiet: bool, checkpoint_every
         for seed in prepared.config.seeds:
             kept = folder / f"seed-{seed}" / "record.json"
             if kept.exists():
+                prepared.checkpoints(seed, kept.parent / CHECKPOINTS).remove()  # if it was killed just before that
                 records.append(read_json(kept))
                 continue
             name = f"{prepared.config.model} {prepared.config.optimizer} seed {seed}"

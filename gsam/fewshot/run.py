@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gsam.checkpoints import Checkpoints
+from gsam.checkpoints import CHECKPOINTS, Checkpoints
 from gsam.environment import environment
 from gsam.evaluation import mean_ci95
 from gsam.fewshot.config import FewShotConfig, class_split, samplers
@@ -116,7 +116,7 @@ class FewShotRun:
         )
         return Trained(method.state_dict(), history, evaluate(method, self.graph, self.test_episodes(seed)))
 
-    def checkpoints(self, seed: int, folder: Path, every: float) -> Checkpoints:
+    def checkpoints(self, seed: int, folder: Path, every: float = 30.0) -> Checkpoints:
         """Those of a seed in a folder."""
         data, config = self.dataset, {**self.config.to_dict(), "seeds": [seed]}
         sizes = [data.num_nodes, data.num_edges, data.num_features]
@@ -135,7 +135,7 @@ class FewShotRun:
         While it is trained, its state is kept in ``folder/checkpoints``, at most every ``checkpoint_every`` seconds; a
         seed that was stopped goes on from there.
         """
-        kept = None if folder is None else self.checkpoints(seed, folder / "checkpoints", checkpoint_every)
+        kept = None if folder is None else self.checkpoints(seed, folder / CHECKPOINTS, checkpoint_every)
         baselines = self.baselines(seed)
         if not self.config.trains:
             name = self.config.method.replace("-", "_")

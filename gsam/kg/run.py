@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from gsam.checkpoints import Checkpoints
+from gsam.checkpoints import CHECKPOINTS, Checkpoints
 from gsam.environment import environment
 from gsam.files import OutputError, atomic_write, read_json, write_json
 from gsam.kg.config import KGConfig
@@ -85,7 +85,7 @@ class KGRun:
         )
         return model, history
 
-    def checkpoints(self, folder: Path, every: float) -> Checkpoints:
+    def checkpoints(self, folder: Path, every: float = 30.0) -> Checkpoints:
         """Those of this run in a folder."""
         graph = self.graph
         sizes = [graph.num_entities, graph.num_relations, len(graph.train)]
@@ -105,7 +105,7 @@ class KGRun:
         """
         if folder is None:
             return self.results(*self.train(on_epoch))
-        checkpoints = self.checkpoints(folder / "checkpoints", checkpoint_every)
+        checkpoints = self.checkpoints(folder / CHECKPOINTS, checkpoint_every)
         model, history = self.train(on_epoch, checkpoints)
         save_run(folder, self, model, history)
         results = self.results(model, history)

@@ -34,7 +34,7 @@ def commands(place: Path, tiny: Path) -> dict[str, list[str]]:
 
 
 def start(command: list[str], out: Path) -> subprocess.Popen[bytes]:
-    options = ["--out", str(out), "--quiet", "--resume", "--checkpoint-every", "0.2"]
+    options = ["--out", str(out), "--quiet", "--resume", "--checkpoint-every", "0.05"]
     return subprocess.Popen([sys.executable, "-m", "gsam", *command, *options], stderr=subprocess.PIPE)
 
 
@@ -74,4 +74,8 @@ def test_a_killed_run_ends_as_an_undisturbed_one(name: str, tmp_path: Path, tiny
     finish(start(command, killed))
     assert not list(killed.rglob("checkpoints"))
     finish(start(command, tmp_path / "whole"))
+    (left := next(killed.rglob("history.json")).parent / "checkpoints").mkdir()  # as if killed at the very end
+    (left / "last.pt").write_bytes(b"")
+    finish(start(command, killed))
+    assert not left.exists()
     assert outcome(killed) == outcome(tmp_path / "whole")

@@ -95,8 +95,8 @@ def train(
 
     Args:
         model: with ``2 R`` relation types for the R relations of the graph, prepared by their triples
-            (:meth:`KGModel.prepare`) and trained in place; on return it has the
-            weights with the best filtered validation MRR, and is in evaluation mode.
+            (:meth:`KGModel.prepare`) and trained in place; on return it has the weights with the best filtered
+            validation MRR, and is in evaluation mode.
         graph: its training triples are learnt, its validation triples choose.
         optimizer: over the model's parameters. Its ``step`` takes a closure, which it may call several times: all
             passes of a step see the same batch and the same negatives.

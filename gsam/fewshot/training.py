@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gsam.checkpoints import Checkpoints, failing_well
 from gsam.evaluation import NonFiniteError, evaluating
@@ -135,16 +136,13 @@ def meta_train(
             in a row, or all of them, were skipped. The method then has the weights of the best validation so far.
         CheckpointError: a checkpoint cannot be written, is damaged, or is of another training.
     """
-    schedule, history = schedule or Schedule(), History()
+    schedule = schedule or Schedule()
     tasks = [graph.inputs(episode) for episode in validation]  # kept: their blocks are cut once
     guard = StepGuard(method, optimizer, schedule.max_skipped)
     method.train()
     with evaluating(method):
         method.choose(tasks)
-    best = copy.deepcopy(method.state_dict())
-    if checkpoints is not None and (found := checkpoints.restore(method, optimizer)) is not None:
-        history, best = History(**found["history"]), found["best"]
-        guard.skipped = history.skipped_steps
+    history, best = _start(method, optimizer, guard, checkpoints)
     try:
         with failing_well(checkpoints, lambda: best):
             for start in range(history.trained, schedule.episodes, schedule.validate_every):
@@ -161,14 +159,23 @@ def meta_train(
                     break
                 if checkpoints is not None and checkpoints.due:
                     checkpoints.save(method, optimizer, {"history": asdict(history), "best": best})
-            if history.skipped_steps >= history.trained:
-                raise NonFiniteError(
-                    "expected finite gradients, found none in any step; lower --lr or scale the features down"
-                )
+            guard.check_any(history.trained)
     finally:
         method.load_state_dict(best)
         method.eval()
     return history
+
+
+def _start(
+    method: FewShotMethod, optimizer: torch.optim.Optimizer, guard: StepGuard, checkpoints: Checkpoints | None
+) -> tuple[History, dict[str, Tensor]]:
+    """History and best weights so far: nothing and the initial ones, or those of a checkpoint, which is restored."""
+    found = None if checkpoints is None else checkpoints.restore(method, optimizer)
+    if found is None:
+        return History(), copy.deepcopy(method.state_dict())
+    history = History(**found["history"])
+    guard.skipped = history.skipped_steps
+    return history, found["best"]
 
 
 def _train_on(

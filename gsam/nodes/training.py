@@ -160,11 +160,9 @@ def train_nodes(
             in a row, or all of them, were skipped. The model then has the weights of the best validation so far.
         CheckpointError: a checkpoint cannot be written, is damaged, or is of another training.
     """
-    schedule, history = schedule or EpochSchedule(), EpochHistory()
-    best, guard = copy.deepcopy(model.state_dict()), StepGuard(model, optimizer, schedule.max_skipped)
-    if checkpoints is not None and (found := checkpoints.restore(model, optimizer)) is not None:
-        history, best = EpochHistory(**found["history"]), found["best"]
-        guard.skipped = history.skipped_steps
+    schedule = schedule or EpochSchedule()
+    guard = StepGuard(model, optimizer, schedule.max_skipped)
+    history, best = _start(model, optimizer, guard, checkpoints)
     step = task.step(model, optimizer, recipe, guard)
     model.train()
     try:
@@ -181,14 +179,23 @@ def train_nodes(
                     break
                 if checkpoints is not None and checkpoints.due:
                     checkpoints.save(model, optimizer, {"history": asdict(history), "best": best})
-            if history.skipped_steps >= history.trained:
-                raise NonFiniteError(
-                    "expected finite gradients, found none in any step; lower --lr or scale the features down"
-                )
+            guard.check_any(history.trained)
     finally:
         model.load_state_dict(best)
         model.eval()
     return history
+
+
+def _start(
+    model: nn.Module, optimizer: torch.optim.Optimizer, guard: StepGuard, checkpoints: Checkpoints | None
+) -> tuple[EpochHistory, dict[str, Tensor]]:
+    """History and best weights so far: nothing and the initial ones, or those of a checkpoint, which is restored."""
+    found = None if checkpoints is None else checkpoints.restore(model, optimizer)
+    if found is None:
+        return EpochHistory(), copy.deepcopy(model.state_dict())
+    history = EpochHistory(**found["history"])
+    guard.skipped = history.skipped_steps
+    return history, found["best"]
 
 
 def _timed(step: Callable[[], Tensor], count: int, device: torch.device) -> tuple[list[Tensor], float]:

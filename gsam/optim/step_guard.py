@@ -77,6 +77,17 @@ class StepGuard:
                 f"{self._culprit or self._first_bad()}; lower the learning rate, or look at the data"
             )
 
+    def check_any(self, steps: int) -> None:
+        """Look at a training of so many steps.
+
+        Raises:
+            NonFiniteError: all of them were skipped.
+        """
+        if self.skipped >= steps:
+            raise NonFiniteError(
+                "expected finite gradients, found none in any step; lower --lr or scale the features down"
+            )
+
     def _guarded(self, closure: Closure) -> Any:
         loss = closure()
         parameters = list(self.model.parameters())

@@ -35,14 +35,18 @@ class ChartAdam(RiemannianAdam):
 
     A row-sparse gradient of a table of points counts as the dense one it stands for: rows that it does not touch go on
     moving by their momenta. ``lazy=True`` leaves them and their moments alone, as all other optimizers here do, which
-    costs less on tables of millions of rows. Plain parameters and the other arguments are those of
-    :class:`RiemannianAdam`; ``retraction`` and ``stabilize`` have nothing to do here.
+    costs less on tables of millions of rows. On plain parameters it is :class:`RiemannianAdam`.
 
     Args:
         params: parameters or parameter groups.
         lr: learning rate: about the length of a step along a coordinate.
+        betas: decay of the first and of the second moment, each in [0, 1).
+        eps: added to the root of the second moment.
+        weight_decay: as :class:`RiemannianAdam`'s.
+        amsgrad: whether to divide by the largest second moment so far.
+        maximize: whether to climb.
+        manifold: the manifold of groups that have no other.
         lazy: whether row-sparse gradients move the rows they touch only.
-        **options: those of :class:`RiemannianAdam`.
 
     Raises:
         ValueError: as :class:`RiemannianAdam`, or a parameter is on another curved manifold.
@@ -50,8 +54,20 @@ class ChartAdam(RiemannianAdam):
 
     tangents: tuple[str, ...] = ()
 
-    def __init__(self, params: Iterable[Any], lr: float = 1e-3, *, lazy: bool = False, **options: Any) -> None:
-        super().__init__(params, lr, **options)
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        manifold: Any = None,
+        lazy: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, manifold=manifold)
         self.defaults["lazy"] = lazy
         for group in self.param_groups:
             group.setdefault("lazy", lazy)

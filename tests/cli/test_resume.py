@@ -23,7 +23,19 @@ TIMES = {
 
 def commands(place: Path, tiny: Path) -> dict[str, list[str]]:
     graph = write_folder(place / "toy")
-    kg = [*QUICK, "--epochs", "150", "--validate-every", "7", "--patience", "1000", "--optimizer", "lorentz-sam"]
+    kg = [
+        *QUICK,
+        "--threads",
+        "1",
+        "--epochs",
+        "60",
+        "--validate-every",
+        "7",
+        "--patience",
+        "1000",
+        "--optimizer",
+        "lorentz-sam",
+    ]
     episodes = [*QUICK_EPISODES, "--episodes", "600", "--validate-every", "6", "--patience", "10000"]
     nodes = ["--split", "random", "--epochs", "1000", "--validate-every", "9", "--patience", "10000"]
     return {

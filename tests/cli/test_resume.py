@@ -37,7 +37,7 @@ def commands(place: Path, tiny: Path) -> dict[str, list[str]]:
         "lorentz-sam",
     ]
     episodes = [*QUICK_EPISODES, "--episodes", "600", "--validate-every", "6", "--patience", "10000"]
-    nodes = ["--split", "random", "--epochs", "1000", "--validate-every", "9", "--patience", "10000"]
+    nodes = ["--split", "random", "--epochs", "3000", "--validate-every", "9", "--patience", "10000"]
     return {
         "kg": ["kg", "train", "--dataset", str(graph), *kg],
         "fewshot": ["fewshot", "run", "--dataset", str(tiny), *episodes, "--optimizer", "fgsam+"],

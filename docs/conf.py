@@ -48,6 +48,7 @@ nitpick_ignore_regex = [
     # inner types in signatures, and a base class
     (r"py:class", r"gsam\.kg\.(batches\..*|losses\.LossFunction|negatives\..*|ogb\.TripleScorer)"),
     (r"py:class", r"gsam\.(datasets\.triples\.TripleText|optim\.riemannian_base\.RiemannianOptimizer)"),
+    (r"py:class", r"gsam\.(kg\.\w+\.\w+Scores|kg\.scoring_model\.ScoringModel|files\.OutputError)"),
 ]
 
 html_theme = "furo"

@@ -103,7 +103,7 @@ def train(
         sampling: batches and negatives; default :class:`Sampling`.
         loss: default :class:`LossOptions`.
         schedule: default :class:`TrainingSchedule`.
-        known: of :func:`~gsam.kg.ranking.known_triples`, if the caller has them already.
+        known: of :func:`~gsam.kg.known_triples`, if the caller has them already.
         checkpoints: where training goes on if it was stopped, and where it keeps its state after steps.
         on_epoch: called with the history so far after each epoch, e.g. to show progress.
 

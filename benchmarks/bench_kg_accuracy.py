@@ -41,7 +41,7 @@ def measure(config: KGConfig) -> dict[str, Any]:
     run = KGRun(config, load_knowledge_graph(config.dataset))
     model, history = run.train(told)
     assert isinstance(model, HyboNet)
-    ranking = rank(model, run.graph, "test")
+    ranking = rank(model, run.graph, "test", known=run.known)
     results = run.results(model, history)
     for key in ("environment", "num_entities", "num_relations"):
         results.pop(key)

@@ -5,6 +5,7 @@ A file is what ``torch.save`` writes, followed by the SHA-256 of it; ``torch.loa
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import pickle
@@ -14,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ __all__ = [
     "CHECKPOINTS",
     "CheckpointError",
     "Checkpoints",
+    "begin",
     "failing_well",
     "random_states",
     "read_checked",
@@ -42,6 +44,7 @@ _TRAILER = len(_MARK) + 64
 _BLOCK = 1 << 20
 
 State = dict[str, Any]
+H = TypeVar("H")
 
 
 class CheckpointError(OutputError):
@@ -198,6 +201,23 @@ class Checkpoints:
                 f"expected a checkpoint of this training, found one in {self.folder} with {name} {found.get(name)}, "
                 f"not {expected.get(name)}; use another folder, or delete it to start over"
             )
+
+
+def begin(
+    checkpoints: Checkpoints | None, model: nn.Module, optimizer: torch.optim.Optimizer, history: Callable[..., H]
+) -> tuple[H, dict[str, Tensor]]:
+    """History and best weights so far: an empty one and the initial ones, or those of a checkpoint, which is restored.
+
+    Args:
+        checkpoints: whose ``progress`` has the fields of the history as ``"history"`` and the weights as ``"best"``.
+        model: as for :meth:`Checkpoints.restore`.
+        optimizer: likewise.
+        history: makes a history from its fields.
+    """
+    found = None if checkpoints is None else checkpoints.restore(model, optimizer)
+    if found is None:
+        return history(), copy.deepcopy(model.state_dict())
+    return history(**found["history"]), found["best"]
 
 
 @contextmanager

@@ -31,6 +31,13 @@ Deterministic = Annotated[
 ]
 
 
+#: options of the commands that train which are no settings of a run
+NOT_CONFIG = (
+    *("out", "seeds", "option", "device", "threads", "quiet", "force", "resume"),
+    *("checkpoint_every", "deterministic"),
+)
+
+
 def choose_device(name: str) -> str:
     """Turn ``auto`` into what there is.
 

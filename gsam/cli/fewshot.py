@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsam.cli.common import (
+    NOT_CONFIG,
     CheckpointEvery,
     Deterministic,
     Device,
@@ -88,7 +89,7 @@ def run(
 
     Options that show no default take the value of the method's recipe; results.json has all values in force.
     """
-    chosen = {name: value for name, value in locals().items() if name not in _NOT_CONFIG}
+    chosen = {name: value for name, value in locals().items() if name not in NOT_CONFIG}
     from gsam.datasets import load_nodes
     from gsam.fewshot import FewShotRun, configure
 
@@ -101,12 +102,6 @@ def run(
     show([results], quiet=quiet)
     if not quiet:
         typer.echo(f"written: {folder / 'results.json'}")
-
-
-_NOT_CONFIG = (
-    *("out", "seeds", "option", "device", "threads", "quiet", "force", "resume"),
-    *("checkpoint_every", "deterministic"),
-)
 
 
 def open_folder(config: FewShotConfig, out: Path, *, force: bool, resume: bool) -> Path:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsam.cli.common import (
+    NOT_CONFIG,
     CheckpointEvery,
     Deterministic,
     Device,
     Force,
+    MaxSkipped,
     Out,
     Quiet,
     Resume,
@@ -79,9 +81,7 @@ def train(
     weight_decay: Annotated[float | None, typer.Option(help="L2 penalty.")] = None,
     validate_every: Annotated[int | None, typer.Option(help="Epochs between validations.")] = None,
     patience: Annotated[int | None, typer.Option(help="Validations without improvement before it stops.")] = None,
-    max_skipped: Annotated[
-        int | None, typer.Option(help="Steps in a row with a gradient that is not finite before it fails.")
-    ] = None,
+    max_skipped: MaxSkipped = 100,
     max_seconds: Annotated[float | None, typer.Option(help="Training time after which it stops.")] = None,
     rho: Annotated[float | None, typer.Option(help="Radius of the ascent.")] = None,
     sparse: Annotated[bool | None, typer.Option(help="Row-sparse gradients; by default where they serve.")] = None,
@@ -105,7 +105,7 @@ def train(
 
     Options that show no default take the value of the preset; results.json has all values in force.
     """
-    chosen = {name: value for name, value in locals().items() if name not in _NOT_CONFIG}
+    chosen = {name: value for name, value in locals().items() if name not in NOT_CONFIG}
     from gsam.datasets import load_knowledge_graph
     from gsam.kg.presets import configure
     from gsam.kg.run import KGRun
@@ -127,12 +127,6 @@ def train(
         from gsam.cli.kg_tables import show_summary
 
         show_summary(folders)
-
-
-_NOT_CONFIG = (
-    *("out", "seeds", "option", "device", "threads", "quiet", "force", "resume"),
-    *("checkpoint_every", "deterministic"),
-)
 
 
 def split_options(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gsam.cli.common import (
+    NOT_CONFIG,
     CheckpointEvery,
     Deterministic,
     Device,
@@ -78,7 +79,7 @@ def run(
     deterministic: Deterministic = False,
 ) -> None:
     """Train a model on a node split of each seed, and compare it with logistic regression on the features alone."""
-    chosen = {name: value for name, value in locals().items() if name not in _NOT_CONFIG}
+    chosen = {name: value for name, value in locals().items() if name not in NOT_CONFIG}
     from gsam.datasets import load_nodes
     from gsam.nodes import NodesConfig, NodesRun
 
@@ -91,12 +92,6 @@ def run(
     if not quiet:
         show(results)
         typer.echo(f"written: {folder / 'results.json'}")
-
-
-_NOT_CONFIG = (
-    *("out", "seeds", "option", "device", "threads", "quiet", "force", "resume"),
-    *("checkpoint_every", "deterministic"),
-)
 
 
 class EpochProgress(TrainingProgress):

@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from gsam.checkpoints import Checkpoints, failing_well
+from gsam.checkpoints import Checkpoints, begin, failing_well
 from gsam.evaluation import NonFiniteError, evaluating
 from gsam.fewshot.episodes import Episode, EpisodeSampler
 from gsam.fewshot.evaluation import evaluate_inputs
@@ -142,7 +141,8 @@ def meta_train(
     method.train()
     with evaluating(method):
         method.choose(tasks)
-    history, best = _start(method, optimizer, guard, checkpoints)
+    history, best = begin(checkpoints, method, optimizer, History)
+    guard.skipped = history.skipped_steps
     try:
         with failing_well(checkpoints, lambda: best):
             for start in range(history.trained, schedule.episodes, schedule.validate_every):
@@ -164,18 +164,6 @@ def meta_train(
         method.load_state_dict(best)
         method.eval()
     return history
-
-
-def _start(
-    method: FewShotMethod, optimizer: torch.optim.Optimizer, guard: StepGuard, checkpoints: Checkpoints | None
-) -> tuple[History, dict[str, Tensor]]:
-    """History and best weights so far: nothing and the initial ones, or those of a checkpoint, which is restored."""
-    found = None if checkpoints is None else checkpoints.restore(method, optimizer)
-    if found is None:
-        return History(), copy.deepcopy(method.state_dict())
-    history = History(**found["history"])
-    guard.skipped = history.skipped_steps
-    return history, found["best"]
 
 
 def _train_on(

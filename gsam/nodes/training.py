@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gsam.checkpoints import Checkpoints, failing_well
+from gsam.checkpoints import Checkpoints, begin, failing_well
 from gsam.evaluation import NonFiniteError, evaluating
 from gsam.nodes.graph import NodeGraph
 from gsam.nodes.scoring import score
@@ -162,7 +162,8 @@ def train_nodes(
     """
     schedule = schedule or EpochSchedule()
     guard = StepGuard(model, optimizer, schedule.max_skipped)
-    history, best = _start(model, optimizer, guard, checkpoints)
+    history, best = begin(checkpoints, model, optimizer, EpochHistory)
+    guard.skipped = history.skipped_steps
     step = task.step(model, optimizer, recipe, guard)
     model.train()
     try:
@@ -184,18 +185,6 @@ def train_nodes(
         model.load_state_dict(best)
         model.eval()
     return history
-
-
-def _start(
-    model: nn.Module, optimizer: torch.optim.Optimizer, guard: StepGuard, checkpoints: Checkpoints | None
-) -> tuple[EpochHistory, dict[str, Tensor]]:
-    """History and best weights so far: nothing and the initial ones, or those of a checkpoint, which is restored."""
-    found = None if checkpoints is None else checkpoints.restore(model, optimizer)
-    if found is None:
-        return EpochHistory(), copy.deepcopy(model.state_dict())
-    history = EpochHistory(**found["history"])
-    guard.skipped = history.skipped_steps
-    return history, found["best"]
 
 
 def _timed(step: Callable[[], Tensor], count: int, device: torch.device) -> tuple[list[Tensor], float]:

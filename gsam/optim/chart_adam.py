@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-import geoopt
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
-from gsam.manifolds import Lorentz, lorentz_math
-from gsam.optim.bases import curved_manifold
-from gsam.optim.lorentz_sam import curvature
+from gsam.manifolds import lorentz_math
+from gsam.optim.lorentz_sam import check_lorentz, curvature
 from gsam.optim.riemannian_adam import RiemannianAdam, fusible
 from gsam.optim.riemannian_base import Patch, count
 
@@ -79,13 +76,7 @@ class ChartAdam(RiemannianAdam):
 
     def _check_group(self, group: dict[str, Any]) -> None:
         super()._check_group(group)
-        for param in group["params"]:
-            manifold = curved_manifold(group, param)
-            if not isinstance(manifold, (Lorentz, geoopt.Lorentz, type(None))):
-                raise ValueError(
-                    f"expected plain parameters and points on a Lorentz manifold, found one on {manifold}; "
-                    "RiemannianAdam takes all manifolds"
-                )
+        check_lorentz(group, "RiemannianAdam")
 
     def _advance(self, group: dict[str, Any], patch: Patch) -> Tensor:
         if patch.manifold is None:
@@ -97,7 +88,7 @@ class ChartAdam(RiemannianAdam):
         if isinstance(patch.rows, Tensor) and not group["lazy"]:
             self._step_everywhere(group, patch, slope)
             return patch.take(patch.param)
-        moved = points + self._step(group, patch, slope)
+        moved = points + self._chart_step(group, patch, slope)
         return lorentz_math.lift(moved[..., 1:], curvature(patch.manifold, points))
 
     def _step_everywhere(self, group: dict[str, Any], patch: Patch, slope: Tensor) -> None:
@@ -126,19 +117,10 @@ class ChartAdam(RiemannianAdam):
                 maximize=False,
             )
         else:
-            param.add_(self._step(group, whole, dense))
+            param.add_(self._chart_step(group, whole, dense))
         param.copy_(lorentz_math.lift(param[..., 1:], curvature(patch.manifold, param)))
 
-    def _step(self, group: dict[str, Any], patch: Patch, slope: Tensor) -> Tensor:
-        (beta1, beta2), state = group["betas"], patch.state
-        if "exp_avg" not in state:
-            state.update(exp_avg=patch.zeros(slope), exp_avg_sq=patch.zeros(slope))
-        taken = float(state["step"])
-        mean = patch.take(state["exp_avg"]).lerp_(slope, 1 - beta1)
-        square = patch.take(state["exp_avg_sq"]).mul_(beta2).addcmul_(slope, slope, value=1 - beta2)
-        patch.put(state["exp_avg"], mean)
-        patch.put(state["exp_avg_sq"], square)
-        if group["amsgrad"]:
-            square = self._largest(patch, square)
-        size = square.sqrt().div_(math.sqrt(1 - beta2**taken)).add_(group["eps"])
-        return mean.div(size).mul_(-float(group["lr"]) / (1 - beta1**taken))
+    def _chart_step(self, group: dict[str, Any], patch: Patch, slope: Tensor) -> Tensor:
+        step, mean = self._step(group, patch, slope, slope.square())
+        patch.put(patch.state["exp_avg"], mean)
+        return step

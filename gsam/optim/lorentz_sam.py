@@ -34,13 +34,7 @@ class LorentzGeometry(Riemannian):
     def check(self, group: Mapping[str, Any]) -> None:
         """Refuse parameters on another manifold."""
         super().check(group)
-        for param in group["params"]:
-            manifold = curved_manifold(group, param)
-            if not isinstance(manifold, (Lorentz, geoopt.Lorentz, type(None))):
-                raise ValueError(
-                    f"expected plain parameters and points on a Lorentz manifold, found one on {manifold}; "
-                    "RiemannianSAM takes all manifolds"
-                )
+        check_lorentz(group, "RiemannianSAM")
 
     def gradient(self, manifold: geoopt.Manifold, point: Tensor, grad: Tensor) -> Tensor:
         """The Riemannian gradient."""
@@ -103,6 +97,22 @@ class LorentzSAM(RiemannianSAM):
         **options: Any,
     ) -> None:
         super().__init__(params, base, rho=rho, geometry=LorentzGeometry(transport=transport, per=per), **options)
+
+
+def check_lorentz(group: Mapping[str, Any], general: str) -> None:
+    """Refuse a group with parameters that are neither plain nor on a Lorentz manifold.
+
+    Args:
+        group: of an optimizer.
+        general: the name of what takes all manifolds.
+    """
+    for param in group["params"]:
+        manifold = curved_manifold(group, param)
+        if not isinstance(manifold, (Lorentz, geoopt.Lorentz, type(None))):
+            raise ValueError(
+                f"expected plain parameters and points on a Lorentz manifold, found one on {manifold}; "
+                f"{general} takes all manifolds"
+            )
 
 
 def curvature(manifold: geoopt.Manifold, like: Tensor) -> float | Tensor:

@@ -87,20 +87,24 @@ class RiemannianAdam(RiemannianOptimizer):
         state.setdefault("step", count()).add_(1)
 
     def _advance(self, group: dict[str, Any], patch: Patch) -> Tensor:
-        (beta1, beta2), state, squares = group["betas"], patch.state, patch.squared_gradients()
+        step, mean = self._step(group, patch, patch.gradient, patch.squared_gradients())
+        points, mean = patch.move_with(step, mean)
+        patch.put(patch.state["exp_avg"], mean)
+        return points
+
+    def _step(self, group: dict[str, Any], patch: Patch, gradient: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
+        """The step, and the first moment, which is not written back yet."""
+        (beta1, beta2), state = group["betas"], patch.state
         if "exp_avg" not in state:
-            state.update(exp_avg=patch.zeros(patch.gradient), exp_avg_sq=patch.zeros(squares))
+            state.update(exp_avg=patch.zeros(gradient), exp_avg_sq=patch.zeros(squares))
         taken = float(state["step"])
-        mean = patch.take(state["exp_avg"]).lerp_(patch.gradient, 1 - beta1)
+        mean = patch.take(state["exp_avg"]).lerp_(gradient, 1 - beta1)
         square = patch.take(state["exp_avg_sq"]).mul_(beta2).add_(squares, alpha=1 - beta2)
         patch.put(state["exp_avg_sq"], square)
         if group["amsgrad"]:
             square = self._largest(patch, square)
         size = square.sqrt().div_(math.sqrt(1 - beta2**taken)).add_(group["eps"])
-        step = mean.div(size).mul_(-float(group["lr"]) / (1 - beta1**taken))
-        points, mean = patch.move_with(step, mean)
-        patch.put(state["exp_avg"], mean)
-        return points
+        return mean.div(size).mul_(-float(group["lr"]) / (1 - beta1**taken)), mean
 
     @staticmethod
     def _largest(patch: Patch, square: Tensor) -> Tensor:

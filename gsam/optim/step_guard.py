@@ -43,20 +43,23 @@ class StepGuard:
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, limit: int | None = 100) -> None:
         self.model, self.optimizer, self.limit = model, optimizer, check_skip_limit(limit)
         self._skips_itself = isinstance(optimizer, SharpnessAware)
-        self._counted, self._in_a_row = 0, 0
-        self._seen = self.skipped
+        self._counted = 0
         self._culprit = ""
+        self.skipped = 0
 
     @property
     def skipped(self) -> int:
-        """Steps skipped so far; an optimizer that counts brings those of before."""
-        return int(getattr(self.optimizer, "skipped_steps", 0)) if self._skips_itself else self._counted
+        """Steps skipped so far; those that an optimizer skipped before do not count."""
+        return self._total() - self._before
 
     @skipped.setter
     def skipped(self, count: int) -> None:
-        """Go on counting from there, where the optimizer does not keep the count itself."""
-        self._counted, self._in_a_row = count, 0
-        self._seen = self.skipped
+        """Go on counting from there."""
+        self._before = self._total() - count
+        self._seen, self._in_a_row = count, 0
+
+    def _total(self) -> int:
+        return int(getattr(self.optimizer, "skipped_steps", 0)) if self._skips_itself else self._counted
 
     def closure(self, closure: Closure) -> Closure:
         """The closure to step with."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from gsam.evaluation import NonFiniteError
 from gsam.optim import SAM, RiemannianAdam, StepGuard, TooManySkippedError
 
 OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
@@ -141,3 +142,17 @@ def test_counting_goes_on(name: str) -> None:
     assert other.guard.skipped == 1
     other.step(grad_factor=float("nan"))
     assert other.guard.skipped == 2
+
+
+def test_what_an_optimizer_skipped_before_does_not_count() -> None:
+    problem = Problem("sam")
+    problem.step(grad_factor=float("nan"))
+    later = StepGuard(problem.model, problem.optimizer, limit=2)
+    assert later.skipped == 0
+    problem.guard = later
+    problem.step(grad_factor=float("nan"))
+    problem.step()
+    assert later.skipped == 1
+    later.check_any(2)
+    with pytest.raises(NonFiniteError, match="none in any step"):
+        later.check_any(1)

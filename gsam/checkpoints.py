@@ -44,7 +44,7 @@ _TRAILER = len(_MARK) + 64
 _BLOCK = 1 << 20
 
 State = dict[str, Any]
-H = TypeVar("H")
+_H = TypeVar("_H")
 
 
 class CheckpointError(OutputError):
@@ -204,8 +204,8 @@ class Checkpoints:
 
 
 def begin(
-    checkpoints: Checkpoints | None, model: nn.Module, optimizer: torch.optim.Optimizer, history: Callable[..., H]
-) -> tuple[H, dict[str, Tensor]]:
+    checkpoints: Checkpoints | None, model: nn.Module, optimizer: torch.optim.Optimizer, history: Callable[..., _H]
+) -> tuple[_H, dict[str, Tensor]]:
     """History and best weights so far: an empty one and the initial ones, or those of a checkpoint, which is restored.
 
     Args:

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gsam.distributed import ALONE, Ranks
 from gsam.evaluation import NonFiniteError
 from gsam.files import OutputError, atomic_write
 
@@ -64,6 +65,8 @@ class Checkpoints:
         every: least seconds between two checkpoints; 0 takes every chance.
         about: what is trained, as JSON could hold it; a checkpoint of something else is refused.
         on_note: told what went wrong and was mended, such as a damaged file; default :func:`warnings.warn`.
+        ranks: the processes of the training. The first one writes, and decides when; all of them read, from a folder
+            that they share, and as many have to go on as have stopped. Each has random numbers of its own.
 
     Raises:
         ValueError: ``every`` is negative.
@@ -82,10 +85,12 @@ class Checkpoints:
         every: float = 30.0,
         about: Mapping[str, Any] | None = None,
         on_note: Callable[[str], Any] = warnings.warn,
+        ranks: Ranks = ALONE,
     ) -> None:
         if not every >= 0:
             raise ValueError(f"expected seconds >= 0 between checkpoints, found {every}")
         self.folder, self.every, self.about, self.on_note = Path(folder), every, dict(about or {}), on_note
+        self.ranks = ranks
         self._written = time.monotonic()
 
     @property
@@ -101,7 +106,7 @@ class Checkpoints:
     @property
     def due(self) -> bool:
         """Whether the time for the next one has come."""
-        return time.monotonic() - self._written >= self.every
+        return self.ranks.same(time.monotonic() - self._written >= self.every)
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Mapping[str, Any]) -> None:
         """Write a checkpoint.
@@ -114,11 +119,18 @@ class Checkpoints:
         Raises:
             CheckpointError: it cannot be written; the last good one is left.
         """
+        random = self.ranks.gather(random_states())
+        self.ranks.first_does(lambda: self._write(model, optimizer, progress, random))
+        self._written = time.monotonic()
+
+    def _write(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Mapping[str, Any], random: list[State]
+    ) -> None:
         state = {
             "about": self._about(model, optimizer),
             "model": model.state_dict(),
             "optimizer": _without_manifolds(optimizer.state_dict()),
-            "random": random_states(),
+            "random": random,
             "progress": dict(progress),
         }
         try:
@@ -134,7 +146,6 @@ class Checkpoints:
                 f"expected a checkpoint to be written to {self.folder}, found {_first_line(error)};{kept} make room, "
                 "and go on with --resume"
             ) from error
-        self._written = time.monotonic()
 
     def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> State | None:
         """Put model, optimizer and random number generators into the state of the newest whole checkpoint.
@@ -151,7 +162,7 @@ class Checkpoints:
         self._check(state["about"], self._about(model, optimizer))
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(_with_manifolds(state["optimizer"], optimizer))
-        set_random_states(state["random"])
+        set_random_states(state["random"][self.ranks.rank])
         progress: State = state["progress"]
         return progress
 
@@ -162,11 +173,14 @@ class Checkpoints:
 
     def save_best(self, weights: Mapping[str, Tensor]) -> None:
         """Write weights, a model's ``state_dict``, to ``best.pt``; ``torch.load`` reads them."""
-        with atomic_write(self.best) as file:
-            write_checked(file, dict(weights))
+        if self.ranks.first:
+            with atomic_write(self.best) as file:
+                write_checked(file, dict(weights))
 
     def remove(self) -> None:
         """Delete the checkpoints, when the training is finished and its results are kept."""
+        if not self.ranks.first:
+            return
         for path in (self.last, self.previous, self.best):
             path.unlink(missing_ok=True)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
@@ -191,7 +205,8 @@ class Checkpoints:
 
     def _about(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> State:
         shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
-        return {**self.about, "model": type(model).__name__, "weights": shapes, "optimizer": type(optimizer).__name__}
+        made = {"model": type(model).__name__, "weights": shapes, "optimizer": type(optimizer).__name__}
+        return {**self.about, **self.ranks.about(), **made}
 
     def _check(self, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
         wrong = [name for name in {**expected, **found} if found.get(name) != expected.get(name)]
@@ -204,7 +219,11 @@ class Checkpoints:
 
 
 def begin(
-    checkpoints: Checkpoints | None, model: nn.Module, optimizer: torch.optim.Optimizer, history: Callable[..., _H]
+    checkpoints: Checkpoints | None,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    history: Callable[..., _H],
+    ranks: Ranks = ALONE,
 ) -> tuple[_H, dict[str, Tensor]]:
     """History and best weights so far: an empty one and the initial ones, or those of a checkpoint, which is restored.
 
@@ -213,9 +232,11 @@ def begin(
         model: as for :meth:`Checkpoints.restore`.
         optimizer: likewise.
         history: makes a history from its fields.
+        ranks: the processes; each of several begins with random numbers of its own.
     """
     found = None if checkpoints is None else checkpoints.restore(model, optimizer)
     if found is None:
+        ranks.draw_apart()
         return history(), copy.deepcopy(model.state_dict())
     return history(**found["history"]), found["best"]
 

@@ -60,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         _say(message)
         sys.exit(2)
+    finally:
+        _leave()
     if status == 130:  # what typer makes of Ctrl-C
         _say("interrupted; what was finished is kept, continue with --resume")
     sys.exit(status if isinstance(status, int) else 0)
@@ -77,4 +79,14 @@ def _message(error: Exception) -> str | None:
 
 
 def _say(message: str) -> None:
-    typer.echo("gsam: " + " ".join(message.split()), err=True)
+    rank = os.environ.get("RANK", "0")
+    teller = "gsam" if rank == "0" else f"gsam, process {rank}"
+    typer.echo(f"{teller}: " + " ".join(message.split()), err=True)
+
+
+def _leave() -> None:
+    """Leave the group of processes, if a command has joined one."""
+    if "gsam.distributed" in sys.modules:
+        from gsam.distributed import leave
+
+        leave()

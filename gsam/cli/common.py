@@ -29,12 +29,19 @@ CheckpointEvery = Annotated[
 Deterministic = Annotated[
     bool, typer.Option("--deterministic", help="Refuse operations whose results may differ from run to run.")
 ]
+Ascent = Annotated[
+    str,
+    typer.Option(
+        "--ascent", help="With several processes (torchrun): global, as one would; or local, each on its own."
+    ),
+]
+Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait for a process that does not answer.")]
 
 
 #: options of the commands that train which are no settings of a run
 NOT_CONFIG = (
     *("out", "seeds", "option", "device", "threads", "quiet", "force", "resume"),
-    *("checkpoint_every", "deterministic"),
+    *("checkpoint_every", "deterministic", "ascent", "timeout"),
 )
 
 

@@ -9,6 +9,7 @@ import typer
 
 from gsam.cli.common import (
     NOT_CONFIG,
+    Ascent,
     CheckpointEvery,
     Deterministic,
     Device,
@@ -18,6 +19,7 @@ from gsam.cli.common import (
     Quiet,
     Resume,
     Threads,
+    Timeout,
     choose_device,
     integers,
     named_values,
@@ -57,6 +59,9 @@ def run(
     validate_every: Annotated[int | None, typer.Option(help="Training episodes between validations.")] = None,
     patience: Annotated[int | None, typer.Option(help="Validations without improvement before it stops.")] = None,
     max_skipped: MaxSkipped = 100,
+    meta_batch_size: Annotated[
+        int, typer.Option(help="Training episodes of a step; several processes (torchrun) share them.")
+    ] = 1,
     train_ways: Annotated[int | None, typer.Option(help="Classes in a training episode, if not --ways.")] = None,
     train_queries: Annotated[int | None, typer.Option(help="Queries in training, if not --queries.")] = None,
     split: Annotated[
@@ -84,6 +89,8 @@ def run(
     resume: Resume = False,
     checkpoint_every: CheckpointEvery = 30.0,
     deterministic: Deterministic = False,
+    ascent: Ascent = "global",
+    timeout: Timeout = 600.0,
 ) -> None:
     """Meta-train a method, test it on novel classes, and compare it with the baselines that train nothing.
 
@@ -91,13 +98,17 @@ def run(
     """
     chosen = {name: value for name, value in locals().items() if name not in NOT_CONFIG}
     from gsam.datasets import load_nodes
+    from gsam.distributed import join, own_device
     from gsam.fewshot import FewShotRun, configure
 
     use_threads(threads)
     use_determinism(deterministic)
     config = configure(**chosen, seeds=integers(seeds, "--seeds"), options=named_values(option or []))
-    prepared = FewShotRun(config, load_nodes(dataset), device=choose_device(device))
-    folder = open_folder(config, out, force=force, resume=resume)
+    where = choose_device(device)
+    ranks = join(where, ascent=ascent, timeout=timeout)
+    quiet = quiet or not ranks.first
+    prepared = FewShotRun(config, load_nodes(dataset), device=own_device(where), ranks=ranks)
+    folder = ranks.first_does(lambda: open_folder(config, out, force=force, resume=resume))
     results = run_seeds(prepared, folder, quiet=quiet, checkpoint_every=checkpoint_every)
     show([results], quiet=quiet)
     if not quiet:
@@ -148,7 +159,8 @@ def run_seeds(prepared: FewShotRun, folder: Path, *, quiet: bool, checkpoint_eve
             progress.say(f"{name}: test accuracy {record['test_accuracy']:.2f} %")
             records.append(record)
     results = prepared.results(records)
-    write_json(folder / "results.json", results)
+    if prepared.ranks.first:
+        write_json(folder / "results.json", results)
     return results
 
 

@@ -10,6 +10,7 @@ import typer
 
 from gsam.cli.common import (
     NOT_CONFIG,
+    Ascent,
     CheckpointEvery,
     Deterministic,
     Device,
@@ -18,6 +19,7 @@ from gsam.cli.common import (
     Out,
     Quiet,
     Resume,
+    Timeout,
     choose_device,
     integers,
     named_values,
@@ -100,6 +102,8 @@ def train(
     resume: Resume = False,
     checkpoint_every: CheckpointEvery = 30.0,
     deterministic: Deterministic = False,
+    ascent: Ascent = "global",
+    timeout: Timeout = 600.0,
 ) -> None:
     """Train a model on a knowledge graph, rank the test triples, and draw the embedding and the learning curve.
 
@@ -107,6 +111,7 @@ def train(
     """
     chosen = {name: value for name, value in locals().items() if name not in NOT_CONFIG}
     from gsam.datasets import load_knowledge_graph
+    from gsam.distributed import join, own_device
     from gsam.kg.presets import configure
     from gsam.kg.run import KGRun
 
@@ -119,8 +124,10 @@ def train(
     if len(set(numbers)) < len(numbers):
         raise ValueError(f"expected different seeds, found {seeds}")
     graph, where = load_knowledge_graph(dataset), choose_device(device)
-    runs = [KGRun(config, graph, device=where) for config in configs]
-    folders = claim(runs, out, force=force, resume=resume)
+    ranks = join(where, ascent=ascent, timeout=timeout)
+    quiet = quiet or not ranks.first
+    runs = [KGRun(config, graph, device=own_device(where), ranks=ranks) for config in configs]
+    folders = ranks.first_does(lambda: claim(runs, out, force=force, resume=resume))
     for run, folder in zip(runs, folders, strict=True):
         finish(run, folder, quiet=quiet, checkpoint_every=checkpoint_every)
     if not quiet:
@@ -196,7 +203,8 @@ def finish(run: KGRun, folder: Path, *, quiet: bool, checkpoint_every: float = 3
         progress.start(name, config.epochs)
         results = run.record(folder, progress.show, checkpoint_every=checkpoint_every)
         progress.say(f"{name}: best epoch {results['best_epoch']}, test MRR {results['test']['both']['mrr']:.4f}")
-    draw(load_run(folder), folder)
+    if run.ranks.first:
+        draw(load_run(folder), folder)
 
 
 def draw(opened: OpenedRun, folder: Path) -> None:

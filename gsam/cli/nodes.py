@@ -9,6 +9,7 @@ import typer
 
 from gsam.cli.common import (
     NOT_CONFIG,
+    Ascent,
     CheckpointEvery,
     Deterministic,
     Device,
@@ -18,6 +19,7 @@ from gsam.cli.common import (
     Quiet,
     Resume,
     Threads,
+    Timeout,
     choose_device,
     integers,
     named_values,
@@ -77,17 +79,25 @@ def run(
     resume: Resume = False,
     checkpoint_every: CheckpointEvery = 30.0,
     deterministic: Deterministic = False,
+    ascent: Ascent = "global",
+    timeout: Timeout = 600.0,
 ) -> None:
     """Train a model on a node split of each seed, and compare it with logistic regression on the features alone."""
     chosen = {name: value for name, value in locals().items() if name not in NOT_CONFIG}
     from gsam.datasets import load_nodes
+    from gsam.distributed import join, own_device
     from gsam.nodes import NodesConfig, NodesRun
 
     use_threads(threads)
     use_determinism(deterministic)
     config = NodesConfig(**chosen, seeds=integers(seeds, "--seeds"), options=named_values(option or []))
-    prepared = NodesRun(config, load_nodes(dataset), device=choose_device(device))
-    folder = open_folder(config, out, force=force, resume=resume)  # type: ignore[arg-type]
+    where = choose_device(device)
+    ranks = join(where, ascent=ascent, timeout=timeout)
+    quiet = quiet or not ranks.first
+    prepared = NodesRun(config, load_nodes(dataset), device=own_device(where), ranks=ranks)
+    folder = ranks.first_does(
+        lambda: open_folder(config, out, force=force, resume=resume)  # type: ignore[arg-type]
+    )
     results = run_seeds(prepared, folder, quiet=quiet, checkpoint_every=checkpoint_every)
     if not quiet:
         show(results)
@@ -129,7 +139,8 @@ def run_seeds(prepared: NodesRun, folder: Path, *, quiet: bool, checkpoint_every
             progress.say(f"{name}: test {METRICS[prepared.metric]} {record['test']:.2f} %")
             records.append(record)
     results = prepared.results(records)
-    write_json(folder / "results.json", results)
+    if prepared.ranks.first:
+        write_json(folder / "results.json", results)
     return results
 
 

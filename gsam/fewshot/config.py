@@ -43,6 +43,7 @@ class FewShotConfig:
         validation_episodes: tasks in a validation.
         patience: validations without improvement before training stops.
         max_skipped: steps skipped in a row, because a gradient was not finite, before training fails.
+        meta_batch_size: training episodes of one optimizer step; several processes share them.
         test_episodes: tasks in the test.
         train_ways: classes in a training episode, at most all base classes are taken; ``None`` for ``ways``.
         train_queries: queries of each class in a training episode; ``None`` for ``queries``.
@@ -70,6 +71,7 @@ class FewShotConfig:
     validation_episodes: int = 20
     patience: int = 10
     max_skipped: int = 100
+    meta_batch_size: int = 1
     test_episodes: int = 100
     train_ways: int | None = None
     train_queries: int | None = None
@@ -122,7 +124,11 @@ class FewShotConfig:
     def build_optimizer(self, params: Iterable[Tensor]) -> torch.optim.Optimizer:
         """The optimizer over ``params``."""
         return recipe(self.optimizer).build(
-            params, lr=self.lr, weight_decay=self.weight_decay, total_steps=self.episodes, **self.optimizer_options
+            params,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            total_steps=self.schedule.steps(self.episodes),
+            **self.optimizer_options,
         )
 
     @property
@@ -158,7 +164,7 @@ class FewShotConfig:
     @property
     def schedule(self) -> Schedule:
         """How long to train."""
-        return Schedule(self.episodes, self.validate_every, self.patience, self.max_skipped)
+        return Schedule(self.episodes, self.validate_every, self.patience, self.max_skipped, self.meta_batch_size)
 
     @property
     def setting(self) -> dict[str, Any]:
@@ -179,6 +185,7 @@ class FewShotConfig:
             "validate_every",
             "validation_episodes",
             "patience",
+            "meta_batch_size",
         )
         return {
             **{name: getattr(self, name) for name in names},

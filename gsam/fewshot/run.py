@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gsam.checkpoints import CHECKPOINTS, Checkpoints
+from gsam.distributed import ALONE, Ranks
 from gsam.environment import environment
 from gsam.evaluation import mean_ci95
 from gsam.fewshot.config import FewShotConfig, class_split, samplers
@@ -49,12 +50,22 @@ class FewShotRun:
         config: what to run.
         dataset: the data, or a :class:`PreparedData` that other runs use too.
         device: where to train; a :class:`PreparedData` brings its own.
+        ranks: the processes that train together. All of them run the same calls and have the same results; the first
+            one writes.
 
     Raises:
         SplitError, EpisodeError: the data do not allow the episodes.
     """
 
-    def __init__(self, config: FewShotConfig, dataset: NodeDataset | PreparedData, *, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        config: FewShotConfig,
+        dataset: NodeDataset | PreparedData,
+        *,
+        device: str = "cpu",
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.ranks = ranks
         self.data = dataset if isinstance(dataset, PreparedData) else PreparedData(dataset, device)
         self.config, self.dataset, self.device = config, self.data.dataset, self.data.device
         self.samplers = {seed: samplers(config, self.dataset, seed) for seed in config.seeds}
@@ -113,6 +124,7 @@ class FewShotRun:
             schedule=config.schedule,
             checkpoints=checkpoints,
             on_validation=None if on_validation is None else lambda found: on_validation(seed, found),
+            ranks=self.ranks,
         )
         return Trained(method.state_dict(), history, evaluate(method, self.graph, self.test_episodes(seed)))
 
@@ -120,7 +132,8 @@ class FewShotRun:
         """Those of a seed in a folder."""
         data, config = self.dataset, {**self.config.to_dict(), "seeds": [seed]}
         sizes = [data.num_nodes, data.num_edges, data.num_features]
-        return Checkpoints(folder, every=every, about={"config": config, "data": [data.name, *sizes]})
+        about = {"config": config, "data": [data.name, *sizes]}
+        return Checkpoints(folder, every=every, about=about, ranks=self.ranks)
 
     def record(
         self,
@@ -145,9 +158,9 @@ class FewShotRun:
         else:
             trained = self.train(seed, on_validation, kept)
             record = _trained_record(seed, trained, baselines)
-            if folder is not None:
+            if folder is not None and self.ranks.first:
                 _save_training(folder, trained)
-        if folder is not None:
+        if folder is not None and self.ranks.first:
             save_episodes(folder / "test_episodes.npz", self.test_episodes(seed))
             write_json(folder / "split.json", class_split(self.config, self.dataset, seed).to_dict())
             write_json(folder / "record.json", record)
@@ -157,7 +170,7 @@ class FewShotRun:
 
     def results(self, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The content of results.json from the records of the seeds."""
-        return summary(self.config, self.dataset.name, records, environment(self.device))
+        return summary(self.config, self.dataset.name, records, {**environment(self.device), **self.ranks.about()})
 
 
 def summary(

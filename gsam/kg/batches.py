@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from gsam.distributed import ALONE, Ranks
 from gsam.kg.filters import KnownTails
 
 
@@ -22,6 +24,8 @@ class Batch:
         tail: entities ``[B]``.
         query: number of the pair (head, relation) among those of the training triples ``[B]``.
         num_known: how many training tails the queries have together.
+        joint: the batch of which this is the share of one of several processes; ``None`` for one process.
+        start: position of its first triple there.
     """
 
     head: Tensor
@@ -29,6 +33,8 @@ class Batch:
     tail: Tensor
     query: Tensor
     num_known: int
+    joint: Batch | None = None
+    start: int = 0
 
     def __len__(self) -> int:
         return len(self.head)
@@ -42,12 +48,22 @@ class TripleBatches:
         known: their known tails.
         batch_size: B; the last batch of an epoch takes what is left.
         generator: of the orders, on the device of the triples.
+        ranks: the processes that share each batch, and draw the same orders.
     """
 
-    def __init__(self, triples: Tensor, known: KnownTails, batch_size: int, *, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        triples: Tensor,
+        known: KnownTails,
+        batch_size: int,
+        *,
+        generator: torch.Generator,
+        ranks: Ranks = ALONE,
+    ) -> None:
         if batch_size < 1:
             raise ValueError(f"expected batch_size >= 1, found {batch_size}")
         self.triples, self.known, self.batch_size, self.generator = triples, known, batch_size, generator
+        self.ranks = ranks
         self._query = known.number(triples[:, 0], triples[:, 1])
 
     def __len__(self) -> int:
@@ -59,9 +75,22 @@ class TripleBatches:
         count = len(self.triples)
         order = torch.randperm(count, generator=self.generator, device=self.generator.device)
         columns = [*self.triples[order].t().contiguous(), self._query[order]]
-        totals = self.known.counts[columns[-1]].cumsum(0)
-        ends = torch.arange(self.batch_size, count + self.batch_size, self.batch_size).clamp_(max=count) - 1
-        known = totals[ends.to(totals.device)].diff(prepend=totals.new_zeros(1)).tolist()
-        parts = zip(*(column.split(self.batch_size) for column in columns), known, strict=True)
-        batches = (Batch(head, relation, tail, query, number) for head, relation, tail, query, number in parts)
+        cuts = [self._cuts(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
+        before = F.pad(self.known.counts[columns[-1]].cumsum(0), (1, 0))  # known tails of all triples before each
+        known = before[torch.tensor(cuts, device=before.device)].tolist()
+        batches = (self._batch(columns, places, numbers) for places, numbers in zip(cuts, known, strict=True))
         return itertools.islice(batches, skip, None)
+
+    def _cuts(self, start: int, end: int) -> tuple[int, int, int, int]:
+        """Where a batch, and in it the share of this process, begins and ends."""
+        first, last = self.ranks.bounds(end - start)
+        return start, start + first, start + last, end
+
+    def _batch(self, columns: list[Tensor], cuts: tuple[int, int, int, int], known: list[int]) -> Batch:
+        start, first, last, end = cuts
+        head, relation, tail, query = (column[start:end] for column in columns)
+        joint = Batch(head, relation, tail, query, known[3] - known[0])
+        if self.ranks.size == 1:
+            return joint
+        head, relation, tail, query = (column[first:last] for column in columns)
+        return Batch(head, relation, tail, query, known[2] - known[1], joint, first - start)

@@ -28,12 +28,14 @@ class Negatives:
         void: flat positions ``[P]`` in the score matrix ``[B, n]`` that must not count; repeated ones are allowed.
         log_weight: log of the number of entities that each negative stands for.
         own: whether the head of each triple counts as a negative of its own query ``[B]``; ``None`` if none does.
+        joint: the entities of all processes, if they are not the same.
     """
 
     entities: Tensor | None
     void: Tensor
     log_weight: float
     own: Tensor | None = None
+    joint: Tensor | None = None
 
 
 class NegativeSampler(ABC):
@@ -146,12 +148,16 @@ class OwnNegatives(NegativeSampler):
 
     def draw(self, batch: Batch) -> Negatives:
         """Entities, a void column being the last: ``[B, k + 1]``."""
-        shape, device = (len(batch), self.count + 1), self.generator.device
-        drawn = torch.randint(self.num_entities, shape, generator=self.generator, device=device)
+        device, joint = self.generator.device, batch.joint
+        size = (len(batch if joint is None else joint), self.count + 1)  # what other processes draw is drawn here, too
+        every = torch.randint(self.num_entities, size, generator=self.generator, device=device)
+        drawn = every[batch.start : batch.start + len(batch)]
         false = drawn == batch.tail[:, None] if self.known is None else self.known.contains(batch.query, drawn)
-        positions = torch.arange(drawn.numel(), device=device).view(shape)
+        positions = torch.arange(drawn.numel(), device=device).view(drawn.shape)
         void = torch.where(false, positions, positions[:, -1:])  # the last column: always
-        return Negatives(drawn, void.flatten(), self.log_weight, self._own(batch))
+        return Negatives(
+            drawn, void.flatten(), self.log_weight, self._own(batch), joint=None if joint is None else every
+        )
 
 
 class AllNegatives(NegativeSampler):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gsam.distributed import ALONE, Ranks
 from gsam.kg._pairing import Parts
 from gsam.kg.batches import Batch, TripleBatches
 from gsam.kg.filters import KnownTails
@@ -44,7 +45,9 @@ class Sampling:
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} >= 1, found {getattr(self, name)}")
 
-    def build(self, triples: Tensor, num_entities: int, num_relations: int) -> tuple[TripleBatches, NegativeSampler]:
+    def build(
+        self, triples: Tensor, num_entities: int, num_relations: int, ranks: Ranks = ALONE
+    ) -> tuple[TripleBatches, NegativeSampler]:
         """The batches and the sampler of negatives for triples ``[T, 3]``, reciprocal ones included."""
         known = KnownTails(triples, num_entities, num_relations)
         generator = torch.Generator(triples.device).manual_seed(self.seed)
@@ -55,7 +58,7 @@ class Sampling:
             generator=generator,
             own_head=self.own_head,
         )
-        return TripleBatches(triples, known, self.batch_size, generator=generator), sampler
+        return TripleBatches(triples, known, self.batch_size, generator=generator, ranks=ranks), sampler
 
 
 class Objective:
@@ -103,11 +106,12 @@ class Objective:
         return self.scorer.pointwise(query, true), self.scorer.pairwise(query, others)
 
     def touched(self, batch: Batch, negatives: Negatives) -> Tensor | None:
-        """The entities that a step on a batch moves, with repetition; ``None`` if they may be all.
+        """The entities that a step on a batch moves, in all processes, with repetition; ``None`` if they may be all.
 
         These are the entities of the batch if gradients are row-sparse; with dense ones, momentum moves every row.
         """
-        entities = negatives.entities
+        entities = negatives.entities if negatives.joint is None else negatives.joint
+        batch = batch if batch.joint is None else batch.joint
         if entities is None or not getattr(self.model, "sparse", False) or entities.numel() >= self.num_entities:
             return None
         return torch.cat([batch.head, batch.tail, entities.flatten()])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from gsam.distributed import ALONE, Ranks
 from gsam.evaluation import NonFiniteError, evaluating
 from gsam.kg.filters import KnownTails
 from gsam.kg.ranks import Ranking
@@ -50,6 +51,7 @@ def rank(
     protocol: str = "standard",
     known: KnownTails | None = None,
     block: int | None = None,
+    ranks: Ranks = ALONE,
 ) -> Ranking:
     """Rank the true tail and the true head of each triple of a split among all entities.
 
@@ -74,6 +76,7 @@ def rank(
         protocol: ``"standard"`` or ``"hybonet"``.
         known: triples and reciprocals to leave out, in place of those of all splits; with none in it, ranks are raw.
         block: queries to score at a time; by default as many as keep a block of scores in the cache.
+        ranks: the processes that have the same model and share the triples; all of them get the whole ranking.
 
     Raises:
         NonFiniteScoreError: a score is NaN or infinite.
@@ -90,7 +93,9 @@ def rank(
     with evaluating(model):
         ranker = _Ranker(scorer(model), known, rule, block or rows_per_block(graph.num_entities, device))
         ask = ranker.separately if model.num_relations == graph.num_relations else ranker.by_reciprocals
-        best, worst, bad = ask(triples, graph.num_relations).cpu()
+        mine = ranks.share(triples)
+        positions = ask(mine, graph.num_relations).cpu() if len(mine) else torch.zeros(3, 0, dtype=torch.long)
+    best, worst, bad = _joined(ranks.gather(positions))
     if refused := int(bad.sum()):
         raise NonFiniteScoreError(
             f"expected finite scores, found NaN or infinity in {refused} of the {len(bad)} queries of the {split} "
@@ -177,6 +182,12 @@ def _by_side(positions: Tensor) -> dict[str, Tensor]:
     """Those of the tails come first."""
     tail, head = positions.chunk(2)
     return {"head": head, "tail": tail}
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """Results of shares of the triples, tails and then heads in each, as results of all, tails and then heads."""
+    sides = [part.chunk(2, 1) for part in parts]
+    return torch.cat([part[side] for side in range(2) for part in sides], 1)
 
 
 def _sorted(queries: Tensor) -> tuple[Tensor, Tensor]:

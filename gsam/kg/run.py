@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from gsam.checkpoints import CHECKPOINTS, Checkpoints
+from gsam.distributed import ALONE, Ranks
 from gsam.environment import environment
 from gsam.files import OutputError, atomic_write, read_json, write_json
 from gsam.kg.config import KGConfig
@@ -38,13 +39,15 @@ class KGRun:
         config: what to run.
         graph: the data.
         device: where to train.
+        ranks: the processes that train together. All of them run the same calls and have the same results; the first
+            one writes.
 
     Raises:
         ValueError: the graph has no validation or test triples.
     """
 
-    def __init__(self, config: KGConfig, graph: KnowledgeGraph, *, device: str = "cpu") -> None:
-        self.config, self.graph, self.device = config, graph, device
+    def __init__(self, config: KGConfig, graph: KnowledgeGraph, *, device: str = "cpu", ranks: Ranks = ALONE) -> None:
+        self.config, self.graph, self.device, self.ranks = config, graph, device, ranks
         self._known: KnownTails | None = None
         for split in ("train", "valid", "test"):
             if not len(graph.split(split)):
@@ -82,6 +85,7 @@ class KGRun:
             known=self.known,
             checkpoints=checkpoints,
             on_epoch=on_epoch,
+            ranks=self.ranks,
         )
         return model, history
 
@@ -89,7 +93,8 @@ class KGRun:
         """Those of this run in a folder."""
         graph = self.graph
         sizes = [graph.num_entities, graph.num_relations, len(graph.train)]
-        return Checkpoints(folder, every=every, about={"config": self.config.to_dict(), "graph": [graph.name, *sizes]})
+        about = {"config": self.config.to_dict(), "graph": [graph.name, *sizes]}
+        return Checkpoints(folder, every=every, about=about, ranks=self.ranks)
 
     def record(
         self, folder: Path | None = None, on_epoch: OnEpoch | None = None, *, checkpoint_every: float = 30.0
@@ -107,9 +112,10 @@ class KGRun:
             return self.results(*self.train(on_epoch))
         checkpoints = self.checkpoints(folder / CHECKPOINTS, checkpoint_every)
         model, history = self.train(on_epoch, checkpoints)
-        save_run(folder, self, model, history)
         results = self.results(model, history)
-        write_json(folder / "results.json", results)
+        if self.ranks.first:
+            save_run(folder, self, model, history)
+            write_json(folder / "results.json", results)
         checkpoints.remove()
         return results
 
@@ -120,7 +126,7 @@ class KGRun:
         In the protocol ``"hybonet"`` the head itself is no candidate, as in the code published with HyboNet.
         """
         config, graph = self.config, self.graph
-        known: dict[str, Any] = {"known": self.known}
+        known: dict[str, Any] = {"known": self.known, "ranks": self.ranks}
         started = time.perf_counter()
         test = rank(model, graph, "test", **known)
         seconds = time.perf_counter() - started
@@ -144,7 +150,7 @@ class KGRun:
             "train_seconds": history.seconds[-1],
             "eval_seconds": seconds,
             "validation_seconds": history.eval_seconds,
-            "environment": environment(self.device),
+            "environment": {**environment(self.device), **self.ranks.about()},
         }
 
     @staticmethod

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gsam.checkpoints import Checkpoints, failing_well
+from gsam.distributed import ALONE, Ranks, Replica, average_statistics
 from gsam.evaluation import NonFiniteError
 from gsam.kg.averaging import WeightAverage
 from gsam.kg.batches import Batch
@@ -87,6 +88,7 @@ def train(
     known: KnownTails | None = None,
     checkpoints: Checkpoints | None = None,
     on_epoch: OnEpoch | None = None,
+    ranks: Ranks = ALONE,
 ) -> TrainingHistory:
     """Train on the triples of a graph and their reciprocals, and keep the weights of the best validation.
 
@@ -106,17 +108,20 @@ def train(
         known: of :func:`~gsam.kg.known_triples`, if the caller has them already.
         checkpoints: where training goes on if it was stopped, and where it keeps its state after steps.
         on_epoch: called with the history so far after each epoch, e.g. to show progress.
+        ranks: the processes that train together; they share the triples of each batch, and those that are ranked.
 
     Raises:
-        ValueError: the model has another number of entities or relation types, or there are no validation triples.
+        ValueError: the model has another number of entities or relation types, there are no validation triples, or the
+            optimizer has no local ascent.
         NonFiniteError: a score is NaN or infinite, or so are all losses of an epoch, or too many steps in a row, or all
             of them, were skipped. The model then has the weights of the best validation so far, if there was one.
         CheckpointError: a checkpoint cannot be written, is damaged, or is of another training.
     """
     schedule = schedule or TrainingSchedule()
-    trainer = _Trainer(model, graph, optimizer, sampling or Sampling(), loss or LossOptions(), schedule, known)
-    if checkpoints is not None:
-        trainer.restore(checkpoints)
+    sampling, loss = sampling or Sampling(), loss or LossOptions()
+    trainer = _Trainer(model, graph, optimizer, sampling, loss, schedule, known, ranks)
+    if checkpoints is None or not trainer.restored(checkpoints):
+        ranks.draw_apart()
     history = trainer.history
     try:
         with failing_well(checkpoints, lambda: trainer.best):
@@ -149,6 +154,7 @@ class _Trainer:
         loss: LossOptions,
         schedule: TrainingSchedule,
         known: KnownTails | None,
+        ranks: Ranks,
     ) -> None:
         _check_sizes(model, graph)
         self.model, self.graph, self.optimizer, self.schedule = model, graph, optimizer, schedule
@@ -157,7 +163,8 @@ class _Trainer:
         if isinstance(model, ScoringModel):
             model.prepare(triples)
         self.known = known or known_triples(graph, self.device)  # for validation alone
-        self.batches, self.sampler = sampling.build(triples, graph.num_entities, 2 * graph.num_relations)
+        self.ranks, self.replica = ranks, Replica(model, ranks, optimizer)
+        self.batches, self.sampler = sampling.build(triples, graph.num_entities, 2 * graph.num_relations, ranks)
         self.objective = Objective(model, loss, count=self.sampler.count)
         self.average = WeightAverage(model, schedule.average) if schedule.average else None
         self.reduce: Callable[[Tensor], Tensor] = getattr(optimizer, "reduce", Tensor.mean)  # ESAM's, mSAM's choice
@@ -172,11 +179,11 @@ class _Trainer:
         if isinstance(optimizer, SharpnessAware) and self.bound is not None:  # which clips what its passes make
             optimizer.max_grad_norm, self.bound = self.bound, None
 
-    def restore(self, checkpoints: Checkpoints) -> None:
+    def restored(self, checkpoints: Checkpoints) -> bool:
         """Go on from a checkpoint, if there is one."""
         found = checkpoints.restore(self.model, self.optimizer)
         if found is None:
-            return
+            return False
         self.history, self.best = TrainingHistory(**found["history"]), found["best"]
         self.steps, self.elapsed, self.order = found["steps"], found["elapsed"], found["order"]
         self.losses = list(found["losses"].to(self.device))
@@ -184,6 +191,7 @@ class _Trainer:
         self.guard.skipped = found["skipped"]
         if self.average is not None:
             self.average.load_state(found["average"])
+        return True
 
     def keep(self, checkpoints: Checkpoints, elapsed: float) -> None:
         """Write a checkpoint after a step."""
@@ -205,14 +213,14 @@ class _Trainer:
         history = self.history
         before, started = sum(history.epoch_seconds), time.perf_counter() - self.elapsed
         for batch in self._batches():
-            self._set_rates(before + time.perf_counter() - started)
+            self._set_rates(before, started)
             self.losses.append(self.step(batch))
             if checkpoints is not None and checkpoints.due:
                 self.keep(checkpoints, time.perf_counter() - started)
-        found = torch.stack(self.losses)
+        found = self.ranks.mean(torch.stack(self.losses))
         finite = found[found.isfinite()]  # the steps of the others were skipped
         loss = float(finite.mean())
-        history.epoch_seconds.append(time.perf_counter() - started)
+        history.epoch_seconds.append(self.ranks.same(time.perf_counter() - started))
         history.skipped_steps = self.guard.skipped
         self.losses, self.elapsed = [], 0.0
         number = len(history.epoch_seconds)
@@ -240,15 +248,23 @@ class _Trainer:
         def closure() -> Tensor:
             for parameter in self.model.parameters():
                 parameter.grad = None
+            if not len(batch):  # of a last batch of fewer triples than processes
+                return torch.zeros((), device=self.device)
             loss = self.reduce(self.objective.losses(batch, negatives))
             loss.backward()
+            return loss.detach()
+
+        averaged = self.replica.closure(closure, 1.0 if batch.joint is None else len(batch) / len(batch.joint))
+
+        def clipped() -> Tensor:
+            loss = averaged()
             if self.bound is not None:
                 clip_gradients(self.model.parameters(), self.bound)
-            return loss.detach()
+            return loss
 
         take: Any = self.optimizer.step
         with invariants_as_they_are():
-            loss: Tensor = take(self.guard.closure(closure))
+            loss: Tensor = take(self.guard.closure(clipped))
             self.guard.check()
         constrain(self.model, self.optimizer, self.objective.touched(batch, negatives))
         if self.average is not None:
@@ -257,6 +273,7 @@ class _Trainer:
 
     def validate(self) -> None:
         """Rank the validation triples, and keep the weights if they are the best."""
+        average_statistics(self.model, self.ranks)
         with nullcontext() if self.average is None else self.average.applied():
             self._rank()
             if not self.history.waited:
@@ -265,7 +282,7 @@ class _Trainer:
     def _rank(self) -> None:
         started, history = time.perf_counter(), self.history
         self.model.eval()
-        found = rank(self.model, self.graph, "valid", known=self.known).metrics()["both"]
+        found = rank(self.model, self.graph, "valid", known=self.known, ranks=self.ranks).metrics()["both"]
         since = history.epoch[-1] if history.epoch else 0
         history.epoch.append(len(history.epoch_seconds))
         history.seconds.append(sum(history.epoch_seconds))
@@ -275,7 +292,10 @@ class _Trainer:
             history.hits[name].append(found[name])
         history.eval_seconds += time.perf_counter() - started
 
-    def _set_rates(self, seconds: float) -> None:
+    def _set_rates(self, before: float, started: float) -> None:
+        seconds = before + time.perf_counter() - started
+        if self.schedule.max_seconds is not None:  # by which the rates fall
+            seconds = self.ranks.same(seconds)
         factor = self.schedule.factor(self.steps, self.total, seconds)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gsam.checkpoints import CHECKPOINTS, Checkpoints
+from gsam.distributed import ALONE, Ranks
 from gsam.environment import environment
 from gsam.evaluation import mean_ci95
 from gsam.files import atomic_write, write_json
@@ -59,14 +60,16 @@ class NodesRun:
         config: what to run.
         dataset: the data.
         device: where to train.
+        ranks: the processes that train together. All of them run the same calls and have the same results; the first
+            one writes.
 
     Raises:
         NodeSplitError: the data do not allow the splits.
         ValueError: the model needs edges, and there are none.
     """
 
-    def __init__(self, config: NodesConfig, dataset: NodeDataset, *, device: str = "cpu") -> None:
-        self.config, self.dataset, self.device = config, dataset, device
+    def __init__(self, config: NodesConfig, dataset: NodeDataset, *, device: str = "cpu", ranks: Ranks = ALONE) -> None:
+        self.config, self.dataset, self.device, self.ranks = config, dataset, device, ranks
         check_edges(config.model, dataset.num_edges)
         self.metric = metric_name(dataset.num_classes)
         self.splits = {seed: node_split(dataset, config.split, seed) for seed in config.seeds}
@@ -97,7 +100,7 @@ class NodesRun:
         model = build_model(
             config.model, inputs.num_features, self.dataset.num_classes, degrees=inputs.degrees, **config.shape
         ).to(self.device)
-        task = NodeTask(inputs, self.splits[seed].to(self.device), self.metric)
+        task = NodeTask(inputs, self.splits[seed].to(self.device), self.metric, self.ranks)
         history = train_nodes(
             model,
             task,
@@ -113,7 +116,8 @@ class NodesRun:
         """Those of a seed in a folder."""
         data, config = self.dataset, {**self.config.to_dict(), "seeds": [seed]}
         sizes = [data.num_nodes, data.num_edges, data.num_features]
-        return Checkpoints(folder, every=every, about={"config": config, "data": [data.name, *sizes]})
+        about = {"config": config, "data": [data.name, *sizes]}
+        return Checkpoints(folder, every=every, about=about, ranks=self.ranks)
 
     def record(
         self,
@@ -142,7 +146,7 @@ class NodesRun:
             "skipped_steps": history.skipped_steps,
             "baseline": {"features_only": self.baseline(seed)},
         }
-        if folder is not None:
+        if folder is not None and self.ranks.first:
             _save(folder, trained)
             write_json(folder / "record.json", record)  # last: it says that the seed is finished
         if kept is not None:
@@ -168,7 +172,7 @@ class NodesRun:
             "baseline": {"features_only": line[0]},
             "baseline_ci95": {"features_only": line[1]},
             "per_seed": list(records),
-            "environment": environment(self.device),
+            "environment": {**environment(self.device), **self.ranks.about()},
         }
 
 

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gsam.checkpoints import Checkpoints, begin, failing_well
+from gsam.distributed import ALONE, Ranks, Replica, average_statistics
 from gsam.evaluation import NonFiniteError, evaluating
 from gsam.nodes.graph import NodeGraph
 from gsam.nodes.scoring import score
 from gsam.nodes.splits import NodeSplit
 from gsam.optim.recipes import Recipe
+from gsam.optim.sharpness_aware import Closure
 from gsam.optim.step_guard import StepGuard
 
 
@@ -84,11 +86,19 @@ class NodeTask:
         inputs: prepared for the model.
         split: which nodes are for what, on the device of the inputs.
         metric: ``"accuracy"`` or ``"roc_auc"``.
+        ranks: the processes that train together; each has the whole graph and a share of the training nodes.
+
+    Raises:
+        ValueError: there are more processes than training nodes.
     """
 
-    def __init__(self, inputs: NodeGraph, split: NodeSplit, metric: str) -> None:
-        self.inputs, self.split, self.metric = inputs, split, metric
-        self._targets = inputs.labels[split.train]
+    def __init__(self, inputs: NodeGraph, split: NodeSplit, metric: str, ranks: Ranks = ALONE) -> None:
+        self.inputs, self.split, self.metric, self.ranks = inputs, split, metric, ranks
+        if len(split.train) < ranks.size:
+            raise ValueError(f"expected a training node for each of {ranks.size} processes, found {len(split.train)}")
+        self._train = split.train[ranks.rank :: ranks.size]  # neighbours in the list may be of one class
+        self._targets = inputs.labels[self._train]
+        self._weight = len(self._train) / len(split.train)
 
     def step(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, recipe: Recipe, guard: StepGuard | None = None
@@ -97,7 +107,8 @@ class NodeTask:
 
         It waits for the loss if there is a guard.
         """
-        peer, train = self.inputs.peer(model, self.split.train), self.split.train
+        replica, train = Replica(model, self.ranks, optimizer), self._train
+        peer = self.inputs.peer(model, train)
         reduce: Callable[[Tensor], Tensor] = getattr(optimizer, "reduce", Tensor.mean)  # ESAM's and mSAM's choice
 
         def closure(logits: Callable[[], Tensor]) -> Tensor:
@@ -112,13 +123,14 @@ class NodeTask:
         def peer_closure() -> Tensor:
             return closure(peer.logits)
 
+        passes: list[Closure] = [replica.closure(one, self._weight) for one in (graph_closure, peer_closure)]
+        if guard is not None:
+            passes = [guard.closure(one) for one in passes]
+
         def step() -> Tensor:
-            found: Tensor
-            if guard is None:
-                found = recipe.step(optimizer, graph_closure, peer_closure)
-                return found
-            found = recipe.step(optimizer, guard.closure(graph_closure), guard.closure(peer_closure))
-            guard.check()
+            found: Tensor = recipe.step(optimizer, *passes)
+            if guard is not None:
+                guard.check()
             return found
 
         return step
@@ -162,7 +174,8 @@ def train_nodes(
     """
     schedule = schedule or EpochSchedule()
     guard = StepGuard(model, optimizer, schedule.max_skipped)
-    history, best = begin(checkpoints, model, optimizer, EpochHistory)
+    ranks = task.ranks
+    history, best = begin(checkpoints, model, optimizer, EpochHistory, ranks)
     guard.skipped = history.skipped_steps
     step = task.step(model, optimizer, recipe, guard)
     model.train()
@@ -171,7 +184,9 @@ def train_nodes(
             for start in range(history.trained, schedule.epochs, schedule.validate_every):
                 count = min(schedule.validate_every, schedule.epochs - start)
                 losses, seconds = _timed(step, count, task.inputs.labels.device)
-                _record(history, seconds, losses, task.score(model, task.split.val), guard.skipped)
+                average_statistics(model, ranks)
+                score = ranks.same(task.score(model, task.split.val))
+                _record(history, ranks.same(seconds), ranks.mean(torch.stack(losses)), score, guard.skipped)
                 if not history.waited:
                     best = copy.deepcopy(model.state_dict())
                 if on_validation is not None:
@@ -196,9 +211,9 @@ def _timed(step: Callable[[], Tensor], count: int, device: torch.device) -> tupl
     return losses, time.perf_counter() - started
 
 
-def _record(history: EpochHistory, seconds: float, losses: list[Tensor], val_score: float, skipped: int) -> None:
-    found, epoch = torch.stack(losses), history.trained + len(losses)
-    finite = found[found.isfinite()]  # the steps of the others were skipped
+def _record(history: EpochHistory, seconds: float, losses: Tensor, val_score: float, skipped: int) -> None:
+    epoch = history.trained + len(losses)
+    finite = losses[losses.isfinite()]  # the steps of the others were skipped
     if not finite.numel():
         raise NonFiniteError(f"expected a finite loss, found none in {len(losses)} epochs up to {epoch}; lower --lr")
     history.epoch.append(epoch)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from gsam.optim.checks import check_scope, check_whole
+from gsam.optim.checks import check_whole
 from gsam.optim.sharpness_aware import Closure, SharpnessAware
 
 
@@ -51,6 +51,7 @@ class AESAM(SharpnessAware):
         variance: :math:`\sigma^2`.
     """
 
+    decides_by_ascent_gradient = True
     counters = ("skipped_steps", "steps_taken", "sharp_steps", "mu", "variance")
 
     def __init__(
@@ -69,7 +70,6 @@ class AESAM(SharpnessAware):
         self.lambda1, self.lambda2 = _check_thresholds(lambda1, lambda2)
         if not 0 <= decay < 1:
             raise ValueError(f"expected 0 <= decay < 1, found {decay}")
-        check_scope(options.get("ascent", "global"), options.get("module"), True)
         self.decay, self.steps_taken, self.sharp_steps = decay, 0, 0
         self.mu, self.variance = 0.0, 0.0
         self._pending = 0.0, 0.0, False  # mean, variance and decision of the step under way

@@ -75,17 +75,18 @@ def check_max_grad_norm(bound: float | None) -> float | None:
     return bound
 
 
-def check_scope(scope: str, module: nn.Module | None, keeps_ascent_gradient: bool) -> str:
-    """Check how far the ascent gradient is averaged under DDP, and return it."""
+def check_scope(scope: str, module: nn.Module | None, uses_ascent_gradient: bool) -> str:
+    """Check how far the ascent gradient is averaged over processes, and return it."""
     if scope not in ("global", "local"):
         raise ValueError(f"expected ascent 'global' or 'local', found {scope!r}")
     if scope == "local" and not hasattr(module, "no_sync"):
         raise ValueError(
             f"expected module= the DistributedDataParallel model for ascent='local', found {type(module).__name__}"
         )
-    if scope == "local" and keeps_ascent_gradient:
+    if scope == "local" and uses_ascent_gradient:
         raise ValueError(
-            "expected ascent='global': this optimizer descends with the ascent gradient, which must be averaged"
+            "expected ascent='global': this optimizer descends, or decides, by the ascent gradient, which must be "
+            "averaged"
         )
     return scope
 

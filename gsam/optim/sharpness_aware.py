@@ -56,7 +56,8 @@ class SharpnessAware(torch.optim.Optimizer):
         module: the model. Needed only if it is compiled by ``torch.compile`` (running statistics are then held by
             name) or if ``ascent="local"``; otherwise the modules that run are noticed by themselves.
         ascent: under ``DistributedDataParallel``, ``"global"`` climbs along the averaged gradient, ``"local"`` lets
-            each process climb along its own, exchanging one flag only (``module`` is then the DDP module).
+            each process climb along its own, exchanging one flag only (``module`` is then the DDP module, or a
+            :class:`gsam.distributed.Replica`).
         replay_rng: whether the passes of one ``step(closure)`` see the same torch random numbers, hence the same
             dropout masks and the same batch if the closure samples one.
         max_grad_norm: clip the final gradient (the one the base uses) to this Euclidean norm. Clipping the first pass
@@ -71,6 +72,8 @@ class SharpnessAware(torch.optim.Optimizer):
 
     #: whether the update uses the gradient of the first pass beside the direction it gives
     keeps_ascent_gradient = False
+    #: whether it decides by the gradient of the first pass what the step is
+    decides_by_ascent_gradient = False
     #: the numbers of the optimizer's own that its state holds
     counters: tuple[str, ...] = ("skipped_steps",)
 
@@ -94,7 +97,7 @@ class SharpnessAware(torch.optim.Optimizer):
         self._share()
         for group in self.param_groups:
             self._check_group(group)
-        self.module, self.ascent_scope = module, check_scope(ascent, module, self.keeps_ascent_gradient)
+        self.set_ascent(ascent, module)
         self.replay_rng, self.max_grad_norm = replay_rng, check_max_grad_norm(max_grad_norm)
         self.skipped_steps = 0
         self.variant_state: dict[Tensor, dict[str, Tensor]] = {}
@@ -108,6 +111,15 @@ class SharpnessAware(torch.optim.Optimizer):
     def _group_options(self) -> dict[str, Any]:
         """Hyper-parameters a variant adds to every group, with their defaults."""
         return {}
+
+    def set_ascent(self, ascent: str, module: nn.Module | None) -> None:
+        """Choose ``ascent`` and ``module``, which are described above, after the optimizer was made.
+
+        Raises:
+            ValueError: the ascent is unknown, or a local one is not possible with this module or this optimizer.
+        """
+        uses = self.keeps_ascent_gradient or self.decides_by_ascent_gradient
+        self.module, self.ascent_scope = module, check_scope(ascent, module, uses)
 
     def _check_group(self, group: dict[str, Any]) -> None:
         check_rho(group["rho"])

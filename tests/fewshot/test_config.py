@@ -84,6 +84,7 @@ def test_hyperparameters_in_force() -> None:
         "validate_every": 10,
         "validation_episodes": 20,
         "patience": 10,
+        "meta_batch_size": 1,
         "train_ways": 5,
         "train_queries": 10,
         "rho": 0.2,

@@ -295,10 +295,10 @@ def test_training_that_has_gone_is_reported(graph: PreparedGraph) -> None:
     torch.manual_seed(0)
     method = Spoilt(FEATURES, hidden=6)
     method.bad = tuple(range(100))
-    with pytest.raises(NonFiniteError, match="finite loss, found none in 3 episodes up to 3; lower --lr"):
+    with pytest.raises(NonFiniteError, match="finite loss, found none in 3 steps up to episode 3; lower --lr"):
         run(graph, method, "sam", episodes=6, validate_every=3)
     method.calls = 0
-    with pytest.raises(NonFiniteError, match="finite loss, found none in 3 episodes up to 3; lower --lr"):
+    with pytest.raises(NonFiniteError, match="finite loss, found none in 3 steps up to episode 3; lower --lr"):
         run(graph, method, "adam", episodes=6, validate_every=3)
     assert all(torch.isfinite(p).all() for p in method.parameters())
 

@@ -114,7 +114,7 @@ def test_scopes() -> None:
 
     assert check_scope("local", Parallel(), False) == "local"
     for kind in (FGSAM, FGSAMPlus, LookSAM, AE_SAM):
-        with pytest.raises(ValueError, match="descends with the ascent gradient"):
+        with pytest.raises(ValueError, match="descends, or decides, by the ascent gradient"):
             kind(params(), SGD, lr=0.1, ascent="local", module=Parallel())
     for kind, options in ((LookSAM, {"k": 1}), (ESAM, {}), (MSAM, {})):  # the climb leaves a direction only
         assert kind(params(), SGD, lr=0.1, ascent="local", module=Parallel(), **options).ascent_scope == "local"

@@ -10,7 +10,10 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-_PARTS = ("checkpoints", "cli", "datasets", "fewshot", "graphs", "kg", "manifolds", "nn", "nodes", "optim", "report")
+_PARTS = (
+    *("checkpoints", "cli", "datasets", "distributed", "fewshot", "graphs", "kg", "manifolds", "nn", "nodes", "optim"),
+    "report",
+)
 
 __all__ = ["__version__", *_PARTS]
 

@@ -101,18 +101,12 @@ def every_global(ranks: Ranks) -> dict[Any, Found]:
     return {case: LOOPS[case[0]](ranks, case[1]) for case in GLOBAL}
 
 
-@pytest.fixture(scope="module")
-def together(tmp_path_factory: pytest.TempPathFactory) -> list[dict[Any, Found]]:
-    """What each of two processes found, for all cases in one start."""
-    return in_processes(every_global, tmp_path_factory.mktemp("global"))
-
-
-@pytest.mark.parametrize("case", GLOBAL, ids=" ".join)
-def test_global_is_one_process_on_the_joint_batch(together: list[dict[Any, Found]], case: tuple[str, str]) -> None:
-    alone = LOOPS[case[0]](ALONE, case[1])
-    first, second = (their[case] for their in together)
-    assert_same_bits(first, second)
-    assert_close(first, alone, 1e-9)
+def test_global_is_one_process_on_the_joint_batch(tmp_path: Path) -> None:
+    """All cases in one test, as the start of the processes takes longest."""
+    first, second = in_processes(every_global, tmp_path)
+    for case in GLOBAL:
+        assert_same_bits(first[case], second[case])
+        assert_close(first[case], LOOPS[case[0]](ALONE, case[1]), 1e-9)
 
 
 def assert_same_bits(first: Found, second: Found) -> None:
@@ -202,21 +196,15 @@ def every_local(ranks: Ranks) -> dict[str, Found]:
     return {"fewshot": fewshot_local(ranks), "nodes": nodes_local(ranks), "kg": msam_kg(ranks, local=True)}
 
 
-@pytest.fixture(scope="module")
-def apart(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Found]]:
-    return in_processes(every_local, tmp_path_factory.mktemp("local"), ascent="local")
-
-
-@pytest.mark.parametrize("loop", LOOPS)
-def test_local_is_msam(apart: list[dict[str, Found]], loop: str) -> None:
-    first, second = (their[loop] for their in apart)
-    assert_same_bits(first, second)
-    if loop == "fewshot":
-        naive = fewshot_local(ALONE, naive=True)
-        assert first["history"]["loss"] == pytest.approx(naive["losses"], rel=1e-9)
-        torch.testing.assert_close(first["weights"], naive["states"][first["best"]], rtol=1e-8, atol=1e-8)
-    else:
-        assert_close(first, nodes_local(ALONE) if loop == "nodes" else msam_kg(ALONE, local=False), 1e-9)
+def test_local_is_msam(tmp_path: Path) -> None:
+    found, second = in_processes(every_local, tmp_path, ascent="local")
+    for loop in LOOPS:
+        assert_same_bits(found[loop], second[loop])
+    first, naive = found["fewshot"], fewshot_local(ALONE, naive=True)
+    assert first["history"]["loss"] == pytest.approx(naive["losses"], rel=1e-9)
+    torch.testing.assert_close(first["weights"], naive["states"][first["best"]], rtol=1e-8, atol=1e-8)
+    assert_close(found["nodes"], nodes_local(ALONE), 1e-9)
+    assert_close(found["kg"], msam_kg(ALONE, local=False), 1e-9)
 
 
 # -- dying and going on ------------------------------------------------------------------------------------------------

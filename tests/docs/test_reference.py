@@ -10,7 +10,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-ROOMS = ("optim", "manifolds", "nn", "graphs", "kg", "fewshot", "nodes", "datasets", "report", "checkpoints")
+ROOMS = (
+    "optim",
+    "manifolds",
+    "nn",
+    "graphs",
+    "kg",
+    "fewshot",
+    "nodes",
+    "datasets",
+    "report",
+    "checkpoints",
+    "distributed",
+)
 PARTS = {**{room: room for room in ROOMS}, "fewshot.bench": "fewshot"}
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import figure_files
-from figure_files import Lines, result, source
+from figure_files import Lines, result, source, table
 
 COMMANDS = {"fewshot": "`fewshot run`", "nodes": "`nodes run`", "kg": "`kg train`"}
 #: files whose figures stand on both pages
-NAMES = ("resume", "large", "riemannian_step")
+NAMES = ("resume", "processes", "large", "riemannian_step")
 
 
 def there(name: str) -> bool:
@@ -27,6 +27,31 @@ def resume() -> Lines:
         f"good state: {len(handled)} of {len(faults)} ({', '.join(handled)}).",
         "",
         source("resume"),
+        "",
+    ]
+
+
+def processes() -> Lines:
+    """How close two processes come to one, and their time over that of one."""
+    found = result("processes")
+    rows = [
+        [
+            name,
+            pair["ascent"],
+            f"{pair['largest_relative_loss_difference']:.0e}",
+            f"{pair['largest_weight_difference']:.0e}",
+            f"{pair['training_time_of_two_over_one']:.2f}",
+        ]
+        for name, pair in found["pairs"].items()
+    ]
+    header = ["training", "ascent", "largest relative difference of losses", "of weights", "time over one process"]
+    return [
+        "**Two processes** (gloo, a thread each) against one on the joint batch, or for a local ascent against m-SAM "
+        "with two shards, in float32. The steps are small, so sending gradients costs about what sharing saves:",
+        "",
+        *table(header, rows),
+        "",
+        source("processes"),
         "",
     ]
 
@@ -71,5 +96,5 @@ def riemannian_step() -> Lines:
 
 def training() -> Lines:
     """All of them whose files are there."""
-    blocks = {"resume": resume, "large": large, "riemannian_step": riemannian_step}
+    blocks = {"resume": resume, "processes": processes, "large": large, "riemannian_step": riemannian_step}
     return [line for name in NAMES if there(name) for line in blocks[name]()]

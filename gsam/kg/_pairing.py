@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from gsam.manifolds.precision import lifted, outside_autocast
+
 Parts = tuple[Tensor, ...]
 
 
@@ -37,14 +39,17 @@ def _as_row(number: Tensor) -> Tensor:
     return number.mT
 
 
+@outside_autocast
 def _matrix_product(query: Tensor, candidates: Tensor) -> Tensor:
     return query @ candidates.mT
 
 
+@lifted
 def _row_by_row(query: Tensor, candidates: Tensor) -> Tensor:
     return (query * candidates).sum(-1)
 
 
+@outside_autocast
 def _own_candidates(query: Tensor, candidates: Tensor) -> Tensor:
     return (candidates @ query.unsqueeze(-1)).squeeze(-1)
 

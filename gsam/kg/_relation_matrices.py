@@ -6,9 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gsam.manifolds.precision import outside_autocast
+
 _BLOCK = 16  # rows that share one copy of their relation's matrix
 
 
+@outside_autocast
 def apply_relation_matrices(matrices: Tensor, rel_type: Tensor, x: Tensor) -> Tensor:
     """Return ``matrices[rel_type] @ x`` without a copy of the matrix for every row.
 

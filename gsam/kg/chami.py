@@ -15,6 +15,7 @@ from gsam.kg._option_checks import check_positive
 from gsam.kg._pairing import Pairing, Parts
 from gsam.kg._tables import table_rows
 from gsam.kg.scoring_model import ScoringModel
+from gsam.manifolds.precision import outside_autocast
 
 _INITIAL = 1e-3  # spread of entities, translations and contexts at the start, as published
 _LEAST_CURVATURE = 1e-6
@@ -153,5 +154,10 @@ class AttHScores(HyperbolicIsometryScores):
         rotation, reflection = self.rel_diag(rel_type).chunk(2, -1)
         both = torch.stack([reflect(reflection, head), rotate(rotation, head)], 1)
         context = self.rel_context(rel_type).unsqueeze(-1) / self.hidden_channels**0.5
-        mixed = ((both @ context).softmax(1) * both).sum(1)
+        mixed = (_products(both, context).softmax(1) * both).sum(1)
         return mobius_add(exp0(root * mixed), exp0(root * self.rel_emb(rel_type)))
+
+
+@outside_autocast
+def _products(both: Tensor, context: Tensor) -> Tensor:
+    return both @ context

@@ -172,7 +172,8 @@ class Hyperbolic(Manifold):
             self._frame_shape(shape), dtype=dtype or mean.dtype, device=device or mean.device, generator=generator
         )
         with torch.no_grad():
-            return ManifoldTensor(self.expmap(mean, self.from_coordinates(mean, sample * std)), manifold=self)
+            found = self.expmap(mean, self.from_coordinates(mean, sample * std))
+            return ManifoldTensor(found.to(sample.dtype), manifold=self)
 
     random = random_normal
 
@@ -186,7 +187,7 @@ class Hyperbolic(Manifold):
         """
         mean = self.origin(y.shape, dtype=y.dtype, device=y.device) if mean is None else mean
         v = self.coordinates(mean, self.logmap(mean, y))
-        std = torch.as_tensor(std, dtype=y.dtype, device=y.device)
+        std = torch.as_tensor(std, dtype=v.dtype, device=v.device)
         normal = -0.5 * (v / std).square() - std.log() - 0.5 * math.log(2 * math.pi)
         return normal.sum(-1) - (v.shape[-1] - 1) * smooth.sinhc(self.c * dot(v, v)).log().squeeze(-1)
 

@@ -65,7 +65,7 @@ class Lorentz(Hyperbolic):
         self._assert_check_shape(shape, "x")
         space = torch.zeros(self._frame_shape(shape), dtype=dtype or self.dtype, device=device or self.device)
         with torch.no_grad():
-            return ManifoldTensor(lorentz_math.lift(space, self.c), manifold=self)
+            return ManifoldTensor(lorentz_math.lift(space, self.c).to(space.dtype), manifold=self)
 
     def to_poincare(self, x: Tensor) -> Tensor:
         """The same points in the Poincare ball of the same curvature, shape ``(..., d)``."""

@@ -40,6 +40,7 @@ from torch import Tensor
 
 from gsam.manifolds import smooth
 from gsam.manifolds.gyration import gyrate
+from gsam.manifolds.precision import lifted
 from gsam.manifolds.rows import Curvature, dot, keep, sqrt
 
 _SAFETY = 16.0
@@ -78,6 +79,7 @@ def max_radius(c: float = 1.0, dtype: torch.dtype = torch.float32) -> float:
 # -- points ------------------------------------------------------------------------------------------------------------
 
 
+@lifted
 def lift(space: Tensor, c: Curvature) -> Tensor:
     r"""The point with the given space coordinates: :math:`x_0 = \sqrt{1/c + \|x_{1:}\|^2}`.
 
@@ -91,6 +93,7 @@ def lift(space: Tensor, c: Curvature) -> Tensor:
     return torch.cat([(dot(space, space) + 1 / c).sqrt(), space], -1)
 
 
+@lifted
 def distance(x: Tensor, y: Tensor, c: Curvature, *, keepdim: bool = False) -> Tensor:
     r"""Geodesic distance, shape ``(...)``, from the length of the chord :math:`x - y`.
 
@@ -106,12 +109,14 @@ def distance(x: Tensor, y: Tensor, c: Curvature, *, keepdim: bool = False) -> Te
     return keep(smooth.root(z) * smooth.asinhc(z) * (2 / sqrt(c)), keepdim)
 
 
+@lifted
 def squared_distance(x: Tensor, y: Tensor, c: Curvature, *, keepdim: bool = False) -> Tensor:
     r"""The square of :func:`distance`, shape ``(...)``; smooth everywhere, coincident points included."""
     z, _ = _chord(x, y, c)
     return keep(z * smooth.asinhc(z).square() * (4 / c), keepdim)
 
 
+@lifted
 def distance0(x: Tensor, c: Curvature, *, keepdim: bool = False) -> Tensor:
     r"""Distance from the origin, :math:`\operatorname{asinh}(\sqrt c\,\|x_{1:}\|)/\sqrt c`, shape ``(...)``."""
     z = c * dot(x[..., 1:], x[..., 1:])
@@ -135,6 +140,7 @@ def _chord(x: Tensor, y: Tensor, c: Curvature) -> tuple[Tensor, Tensor]:
 # -- tangent vectors ---------------------------------------------------------------------------------------------------
 
 
+@lifted
 def inner(u: Tensor, v: Tensor, *, keepdim: bool = False) -> Tensor:
     r"""The Minkowski product :math:`\langle u, v\rangle_L = -u_0 v_0 + \sum_{i \ge 1} u_i v_i`, shape ``(...)``.
 
@@ -144,6 +150,7 @@ def inner(u: Tensor, v: Tensor, *, keepdim: bool = False) -> Tensor:
     return keep(product[..., 1:].sum(-1, keepdim=True) - product[..., :1], keepdim)
 
 
+@lifted
 def to_origin(x: Tensor, u: Tensor, c: Curvature) -> Tensor:
     r"""Transport of a tangent vector at :math:`x` to the origin, an isometry onto flat space.
 
@@ -169,6 +176,7 @@ def _flatten(x: Tensor, u: Tensor, c: Curvature) -> tuple[Tensor, Tensor]:
     return torch.addcmul(us, xs, along * (-c / (1 + cosh))), along
 
 
+@lifted
 def from_origin(x: Tensor, w: Tensor, c: Curvature) -> Tensor:
     r"""Transport of a tangent vector at the origin, given by its space coordinates, to :math:`x`.
 
@@ -189,6 +197,7 @@ def from_origin(x: Tensor, w: Tensor, c: Curvature) -> Tensor:
     return torch.cat([time, torch.addcmul(w, xs, root_c * time / (1 + root_c * x[..., :1]))], -1)
 
 
+@lifted
 def tangent_inner(x: Tensor, u: Tensor, v: Tensor, c: Curvature, *, keepdim: bool = False) -> Tensor:
     """The Riemannian product of two tangent vectors at ``x``, shape ``(...)``: their Minkowski product.
 
@@ -199,11 +208,13 @@ def tangent_inner(x: Tensor, u: Tensor, v: Tensor, c: Curvature, *, keepdim: boo
     return keep(dot(flat, flat if v is u else to_origin(x, v, c)), keepdim)
 
 
+@lifted
 def project_tangent(x: Tensor, u: Tensor, c: Curvature) -> Tensor:
     r"""Orthogonal projection of any vector to the tangent space, :math:`u + c\,\langle x, u\rangle_L\, x`."""
     return torch.addcmul(u, c * inner(x, u, keepdim=True), x)
 
 
+@lifted
 def riemannian_gradient(x: Tensor, g: Tensor, c: Curvature) -> Tensor:
     r"""The Riemannian gradient of a function whose ordinary gradient is ``g``, the projection of :math:`J g`.
 
@@ -214,6 +225,7 @@ def riemannian_gradient(x: Tensor, g: Tensor, c: Curvature) -> Tensor:
     return torch.addcmul(flipped, c * dot(x, g), x)
 
 
+@lifted
 def covector(x: Tensor, r: Tensor, c: Curvature) -> Tensor:
     r"""An ordinary gradient whose Riemannian gradient is the tangent vector ``r``.
 
@@ -230,6 +242,7 @@ def covector(x: Tensor, r: Tensor, c: Curvature) -> Tensor:
 # -- exponential map, logarithm, transport -----------------------------------------------------------------------------
 
 
+@lifted
 def expmap(x: Tensor, u: Tensor, c: Curvature) -> Tensor:
     r"""The exponential map: where the geodesic from ``x`` with velocity ``u`` is at time 1.
 
@@ -249,6 +262,7 @@ def expmap(x: Tensor, u: Tensor, c: Curvature) -> Tensor:
     return _move(x, u, c).point
 
 
+@lifted
 def expmap_transport(x: Tensor, u: Tensor, v: Tensor, c: Curvature) -> tuple[Tensor, Tensor]:
     r""":math:`y = \exp_x(u)`, and ``v`` transported from ``x`` to there along the way.
 
@@ -302,6 +316,7 @@ def _move(x: Tensor, u: Tensor, c: Curvature) -> _Move:
     return _Move(point, rest, share, sinhc / (1 + cosh))
 
 
+@lifted
 def logmap(x: Tensor, y: Tensor, c: Curvature) -> Tensor:
     r"""The tangent vector at ``x`` that :func:`expmap` takes to ``y``.
 
@@ -324,6 +339,7 @@ def logmap(x: Tensor, y: Tensor, c: Curvature) -> Tensor:
     return torch.cat([dot(xs, space) / x0, space], -1)
 
 
+@lifted
 def transport(x: Tensor, y: Tensor, u: Tensor, c: Curvature) -> Tensor:
     r"""Parallel transport of the tangent vector ``u`` from ``x`` to ``y`` along the geodesic.
 
@@ -351,6 +367,7 @@ def transport(x: Tensor, y: Tensor, u: Tensor, c: Curvature) -> Tensor:
 # -- at the origin -----------------------------------------------------------------------------------------------------
 
 
+@lifted
 def expmap0(u: Tensor, c: Curvature) -> Tensor:
     r"""The exponential map at the origin: space part :math:`\sinh(\sqrt c\,\|u\|)\, u / (\sqrt c\,\|u\|)`.
 
@@ -364,6 +381,7 @@ def expmap0(u: Tensor, c: Curvature) -> Tensor:
     return lift(smooth.sinhc(c * dot(u, u)) * u, c)
 
 
+@lifted
 def logmap0(x: Tensor, c: Curvature) -> Tensor:
     """The inverse of :func:`expmap0`: points ``(..., d + 1)`` to tangent vectors at the origin ``(..., d)``."""
     xs = x[..., 1:]
@@ -373,6 +391,7 @@ def logmap0(x: Tensor, c: Curvature) -> Tensor:
 # -- the other model ---------------------------------------------------------------------------------------------------
 
 
+@lifted
 def to_poincare(x: Tensor, c: Curvature) -> Tensor:
     r"""The same points in the Poincare ball of radius :math:`1/\sqrt c`: :math:`p = x_{1:}/(1 + \sqrt c\,x_0)`.
 
@@ -386,6 +405,7 @@ def to_poincare(x: Tensor, c: Curvature) -> Tensor:
     return x[..., 1:] / (1 + sqrt(c) * x[..., :1])
 
 
+@lifted
 def from_poincare(p: Tensor, c: Curvature) -> Tensor:
     r"""The inverse of :func:`to_poincare`: :math:`x_{1:} = 2 p / (1 - c\,\|p\|^2)`."""
     return lift(p * (2 / (1 - c * dot(p, p))), c)

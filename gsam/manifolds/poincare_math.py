@@ -29,6 +29,7 @@ from torch import Tensor
 
 from gsam.manifolds import smooth
 from gsam.manifolds.gyration import gyrate
+from gsam.manifolds.precision import lifted
 from gsam.manifolds.rows import Curvature, dot, keep, sqrt
 
 _SAFETY = 16.0
@@ -66,6 +67,7 @@ def max_radius(c: float = 1.0, dtype: torch.dtype = torch.float32) -> float:
 # -- points ------------------------------------------------------------------------------------------------------------
 
 
+@lifted
 def project(x: Tensor, c: Curvature) -> Tensor:
     r"""``x`` where it is inside, else the nearest point of norm :math:`(1 - \text{margin})/\sqrt c`; ``(..., d)``."""
     most, square = 1 - margin(x.dtype), c * dot(x, x)
@@ -73,6 +75,7 @@ def project(x: Tensor, c: Curvature) -> Tensor:
     return torch.where(outside, x * (most * torch.where(outside, square, 1.0).rsqrt()), x)
 
 
+@lifted
 def distance(x: Tensor, y: Tensor, c: Curvature, *, keepdim: bool = False) -> Tensor:
     r"""Geodesic distance, shape ``(...)``; at coincident points the gradient is 0.
 
@@ -83,12 +86,14 @@ def distance(x: Tensor, y: Tensor, c: Curvature, *, keepdim: bool = False) -> Te
     return keep(smooth.root(z) * smooth.asinhc(z) * (2 / sqrt(c)), keepdim)
 
 
+@lifted
 def squared_distance(x: Tensor, y: Tensor, c: Curvature, *, keepdim: bool = False) -> Tensor:
     r"""The square of :func:`distance`, shape ``(...)``; smooth everywhere, coincident points included."""
     z = _chord(x, y, c)
     return keep(z * smooth.asinhc(z).square() * (4 / c), keepdim)
 
 
+@lifted
 def distance0(x: Tensor, c: Curvature, *, keepdim: bool = False) -> Tensor:
     r"""Distance from the origin, :math:`2 \operatorname{atanh}(\sqrt c\,\|x\|)/\sqrt c`, shape ``(...)``."""
     square = c * dot(x, x)
@@ -96,6 +101,7 @@ def distance0(x: Tensor, c: Curvature, *, keepdim: bool = False) -> Tensor:
     return keep(smooth.root(z) * smooth.asinhc(z) * (2 / sqrt(c)), keepdim)
 
 
+@lifted
 def mobius_add(x: Tensor, y: Tensor, c: Curvature) -> Tensor:
     r"""Moebius addition, shape ``(..., d)``; not projected.
 
@@ -121,16 +127,19 @@ def _chord(x: Tensor, y: Tensor, c: Curvature) -> Tensor:
 # -- tangent vectors ---------------------------------------------------------------------------------------------------
 
 
+@lifted
 def conformal_factor(x: Tensor, c: Curvature, *, keepdim: bool = True) -> Tensor:
     r""":math:`\lambda_x = 2/(1 - c\,\|x\|^2)`, shape ``(..., 1)``."""
     return keep(2 / _gap(x, c), keepdim)
 
 
+@lifted
 def tangent_inner(x: Tensor, u: Tensor, v: Tensor, c: Curvature, *, keepdim: bool = False) -> Tensor:
     r"""The Riemannian product :math:`\lambda_x^2 \langle u, v\rangle`, shape ``(...)``."""
     return keep(dot(u, v) * conformal_factor(x, c).square(), keepdim)
 
 
+@lifted
 def to_origin(x: Tensor, u: Tensor, c: Curvature) -> Tensor:
     r"""Transport to the origin in an orthonormal frame there: :math:`\lambda_x u`, of Euclidean length :math:`\|u\|_x`.
 
@@ -139,16 +148,19 @@ def to_origin(x: Tensor, u: Tensor, c: Curvature) -> Tensor:
     return u * conformal_factor(x, c)
 
 
+@lifted
 def from_origin(x: Tensor, w: Tensor, c: Curvature) -> Tensor:
     r"""The inverse of :func:`to_origin`: :math:`w / \lambda_x`."""
     return w * (_gap(x, c) / 2)
 
 
+@lifted
 def riemannian_gradient(x: Tensor, g: Tensor, c: Curvature) -> Tensor:
     r"""The Riemannian gradient of a function whose ordinary gradient is ``g``: :math:`g / \lambda_x^2`."""
     return g * (_gap(x, c) / 2).square()
 
 
+@lifted
 def covector(x: Tensor, r: Tensor, c: Curvature) -> Tensor:
     r"""The ordinary gradient whose Riemannian gradient is ``r``: :math:`\lambda_x^2 r`."""
     return r * conformal_factor(x, c).square()
@@ -157,6 +169,7 @@ def covector(x: Tensor, r: Tensor, c: Curvature) -> Tensor:
 # -- exponential map, logarithm, transport -----------------------------------------------------------------------------
 
 
+@lifted
 def expmap(x: Tensor, u: Tensor, c: Curvature) -> Tensor:
     r"""The exponential map, projected (:func:`project`).
 
@@ -175,12 +188,14 @@ def expmap(x: Tensor, u: Tensor, c: Curvature) -> Tensor:
     return project(unbounded_expmap(x, u, c), c)
 
 
+@lifted
 def unbounded_expmap(x: Tensor, u: Tensor, c: Curvature) -> Tensor:
     """:func:`expmap` before the projection: rounding may leave the point on the boundary of the ball, or beyond."""
     step = u / _gap(x, c)
     return mobius_add(x, smooth.tanhc(c * dot(step, step)) * step, c)
 
 
+@lifted
 def logmap(x: Tensor, y: Tensor, c: Curvature) -> Tensor:
     r"""The tangent vector at ``x`` that :func:`expmap` takes to ``y``.
 
@@ -203,6 +218,7 @@ def logmap(x: Tensor, y: Tensor, c: Curvature) -> Tensor:
     return (smooth.asinhc(z) * (1 + z).rsqrt() / gap_y) * (gap_x * difference - square * x)
 
 
+@lifted
 def transport(x: Tensor, y: Tensor, u: Tensor, c: Curvature) -> Tensor:
     r"""Parallel transport of ``u`` from ``x`` to ``y`` along the geodesic.
 
@@ -227,6 +243,7 @@ def transport(x: Tensor, y: Tensor, u: Tensor, c: Curvature) -> Tensor:
 # -- at the origin -----------------------------------------------------------------------------------------------------
 
 
+@lifted
 def expmap0(u: Tensor, c: Curvature) -> Tensor:
     r"""The exponential map at the origin, :math:`\tanh(\sqrt c\,\|u\|)\,u / (\sqrt c\,\|u\|)`, projected.
 
@@ -241,11 +258,13 @@ def expmap0(u: Tensor, c: Curvature) -> Tensor:
     return project(unbounded_expmap0(u, c), c)
 
 
+@lifted
 def unbounded_expmap0(u: Tensor, c: Curvature) -> Tensor:
     """:func:`expmap0` before the projection."""
     return smooth.tanhc(c * dot(u, u)) * u
 
 
+@lifted
 def logmap0(x: Tensor, c: Curvature) -> Tensor:
     """The inverse of :func:`expmap0`, shape ``(..., d)``."""
     return smooth.atanhc(c * dot(x, x)) * x

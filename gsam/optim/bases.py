@@ -11,7 +11,8 @@ import torch
 from geoopt.optim.mixin import OptimMixin
 from torch import Tensor
 
-from gsam.manifolds import manifold_of
+from gsam.manifolds import Hyperbolic, manifold_of
+from gsam.manifolds.precision import HALF
 
 
 def curved_manifold(group: Mapping[str, Any], param: Tensor) -> geoopt.Manifold | None:
@@ -29,12 +30,14 @@ def check_manifolds(base: torch.optim.Optimizer, group: Mapping[str, Any]) -> No
     """Refuse a base that would step off the manifold of a parameter.
 
     Raises:
-        ValueError: the base is one of ``torch.optim``, or one of geoopt's and the manifold is known to the group only.
+        ValueError: the base is one of ``torch.optim``, or one of geoopt's and the manifold is known to the group only,
+            or hyperbolic points are in half precision.
     """
     for param in group["params"]:
         manifold = curved_manifold(group, param)
         if manifold is None:
             continue
+        check_precision(manifold, param)
         name = type(base).__name__
         if type(base).__module__.startswith("torch.optim"):
             raise ValueError(
@@ -47,6 +50,19 @@ def check_manifolds(base: torch.optim.Optimizer, group: Mapping[str, Any]) -> No
                 f"expected a geoopt.ManifoldParameter for geoopt's {name}, found a parameter whose manifold "
                 f"({manifold}) only its group knows; take gsam.optim.RiemannianAdam or RiemannianSGD"
             )
+
+
+def check_precision(manifold: geoopt.Manifold, param: Tensor) -> None:
+    """Refuse hyperbolic points in half precision, in which most of them cannot be told from their neighbours.
+
+    Raises:
+        ValueError: the dtype is float16 or bfloat16.
+    """
+    if param.dtype in HALF and isinstance(manifold, (Hyperbolic, geoopt.Lorentz, geoopt.Stereographic)):
+        raise ValueError(
+            f"expected points of {manifold} in float32 or float64, found {param.dtype}; keep the weights in float32 "
+            "and let torch.autocast lower what can be lowered"
+        )
 
 
 @contextmanager

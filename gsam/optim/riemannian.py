@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gsam.manifolds import rgrad2egrad
+from gsam.manifolds.precision import lift
 from gsam.optim.bases import curved_manifold
 from gsam.optim.geometry import Geometry
 from gsam.optim.sites import Site
@@ -188,7 +189,7 @@ class Riemannian(Geometry):
 
 def _row_squares(grad: Tensor) -> Tensor:
     """Squared norm of each slice along dimension 0, shaped to broadcast with ``grad``; of all if it is a vector."""
-    exact = grad.float() if grad.dtype in (torch.float16, torch.bfloat16) else grad
+    exact = lift(grad)
     if grad.dim() < 2:
         return exact.square().sum()
     return aligned(exact.square().flatten(1).sum(1), grad)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gsam.manifolds import Hyperbolic
-from gsam.optim.bases import curved_manifold
+from gsam.optim.bases import check_precision, curved_manifold
 from gsam.optim.sites import find_site
 
 #: how many numbers of a dense table move at once on a CPU
@@ -200,7 +200,8 @@ class RiemannianOptimizer(torch.optim.Optimizer, ABC):
 
         Raises:
             TypeError: the manifold is no ``geoopt.Manifold``, or a parameter is complex.
-            ValueError: a parameter's shape is not one of points of its manifold, or ``stabilize`` is below 1.
+            ValueError: a parameter's shape is not one of points of its manifold, hyperbolic points are in half precision,
+                or ``stabilize`` is below 1.
         """
         super().add_param_group(param_group)
         try:
@@ -220,6 +221,7 @@ class RiemannianOptimizer(torch.optim.Optimizer, ABC):
                 continue
             if not isinstance(manifold, geoopt.Manifold):
                 raise TypeError(f"expected the group's manifold to be a geoopt.Manifold or None, found {manifold!r}")
+            check_precision(manifold, param)
             fits, reason = manifold.check_point(param, explain=True)
             if not fits:
                 raise ValueError(

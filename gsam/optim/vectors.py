@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-_LOW = (torch.float16, torch.bfloat16)
+from gsam.manifolds.precision import HALF
 
 
 def values(tensor: Tensor) -> Tensor:
@@ -24,7 +24,7 @@ def norms(tensors: Sequence[Tensor]) -> Tensor:
     """
     if not tensors:
         return torch.zeros(0, dtype=torch.float64)
-    low = [tensor.dtype in _LOW for tensor in tensors]
+    low = [tensor.dtype in HALF for tensor in tensors]
     if all(low) or not any(low):
         found = list(torch._foreach_norm(list(tensors), 2, dtype=torch.float32 if low[0] else None))
     else:
@@ -44,7 +44,7 @@ def squared_norm(tensors: Sequence[Tensor]) -> Tensor:
 
 def least_square(tensors: Sequence[Tensor]) -> float:
     """The squared norm below which a vector counts as zero: entries squared underflow, and some norms lose them."""
-    kinds = {torch.float32 if tensor.dtype in _LOW else tensor.dtype for tensor in tensors}
+    kinds = {torch.float32 if tensor.dtype in HALF else tensor.dtype for tensor in tensors}
     return max((torch.finfo(kind).tiny for kind in kinds), default=0.0)
 
 
@@ -135,7 +135,7 @@ def aligned(row_values: Tensor, entries: Tensor) -> Tensor:
 
 def _flat(tensor: Tensor) -> Tensor:
     flat = tensor.reshape(-1)
-    return flat.float() if flat.dtype in _LOW else flat
+    return flat.float() if flat.dtype in HALF else flat
 
 
 def host(*scalars: Tensor) -> list[float]:

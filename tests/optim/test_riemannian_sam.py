@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gsam.manifolds import Lorentz, PoincareBall, manifold_groups, record
 from gsam.optim import SAM, LorentzSAM, RiemannianAdam, RiemannianSAM, RiemannianSGD
 from tests.contracts.optimizer_cases import through_file
-from tests.optim.manifold_problems import MANIFOLDS, Mixed, point_on
+from tests.optim.manifold_problems import HYPERBOLIC, MANIFOLDS, Mixed, point_on
 from tests.optim.problems import equal
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse invariant checks")
@@ -293,11 +293,10 @@ def test_dtype_moves(before: bool) -> None:
     assert equal(found, train(exact, built(exact), 4))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("per", ["all", "row"])
-def test_low_precision(dtype: torch.dtype, per: str) -> None:
-    """The first step agrees with float64 to the precision of the dtype."""
-    low, exact = Mixed("lorentz", "ball", dtype=dtype), Mixed("lorentz", "ball")
+def test_single_precision(per: str) -> None:
+    """The first step agrees with float64 to the precision of float32."""
+    low, exact = Mixed("lorentz", "ball", dtype=torch.float32), Mixed("lorentz", "ball")
     with torch.no_grad():
         for mine, theirs in zip(low.params, exact.params, strict=True):
             theirs.copy_(mine)
@@ -307,8 +306,21 @@ def test_low_precision(dtype: torch.dtype, per: str) -> None:
         opt = RiemannianSAM(problem.params, RiemannianSGD, lr=0.3, rho=0.3, per=per)
         opt.step(problem.closure(opt))
     found, expected = (torch.cat([w.reshape(-1).double() for w in p.weights()]) for p in (low, exact))
-    assert {p.dtype for p in low.params} == {dtype}
-    assert (found - expected).norm() < 40 * torch.finfo(dtype).eps * (expected - start).norm()
+    assert {p.dtype for p in low.params} == {torch.float32}
+    assert (found - expected).norm() < 40 * torch.finfo(torch.float32).eps * (expected - start).norm()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", HYPERBOLIC)
+def test_half_precision_points_are_refused(name: str, dtype: torch.dtype) -> None:
+    """By the optimizers that would move them; plain parameters beside them may have any dtype."""
+    points = point_on(MANIFOLDS[name](), 3, torch.float32)
+    plain = torch.nn.Parameter(torch.randn(3, dtype=dtype))
+    assert RiemannianSAM([points, plain], RiemannianSGD, lr=0.1)
+    low = geoopt.ManifoldParameter(points.detach().to(dtype), manifold=points.manifold)
+    for base in (RiemannianSGD, RiemannianAdam, geoopt.optim.RiemannianSGD):
+        with pytest.raises(ValueError, match=r"float32 or float64, found torch\.\w*float16; keep the weights in float32"):
+            RiemannianSAM([low, plain], base, lr=0.1)
 
 
 @pytest.mark.slow

@@ -99,6 +99,7 @@ class AESAM(SharpnessAware):
             self._at_perturbed(closure, random_state)
         return loss
 
+    @torch._disable_dynamo
     def descend(self, scaler: torch.amp.GradScaler | None = None) -> bool:
         """As :meth:`SharpnessAware.descend`; a step that is taken counts in the averages."""
         stepped = super().descend(scaler)

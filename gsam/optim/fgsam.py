@@ -66,6 +66,7 @@ class FGSAM(SharpnessAware):
         super()._check_group(group)
         check_lam(group["lam"], self.variant)
 
+    @torch._disable_dynamo
     def step(
         self,
         closure: Closure | None = None,

@@ -87,6 +87,7 @@ class FGSAMPlus(SharpnessAware):
         """Whether the next step runs the GNN."""
         return self.steps_taken % self.k == 0
 
+    @torch._disable_dynamo
     def step(
         self,
         closure: Closure | None = None,

@@ -79,6 +79,7 @@ class LookSAM(SharpnessAware):
         self._extrapolate()
         return loss
 
+    @torch._disable_dynamo
     def descend(self, scaler: torch.amp.GradScaler | None = None) -> bool:
         """As :meth:`SharpnessAware.descend`; a step that is taken counts in the interval."""
         stepped = super().descend(scaler)

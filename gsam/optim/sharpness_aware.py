@@ -53,8 +53,8 @@ class SharpnessAware(torch.optim.Optimizer):
         base: an optimizer class (its options follow as keywords, e.g. ``lr``) or an instance over the same parameters.
         rho: radius of the neighbourhood in the geometry's norm, at least 0.
         geometry: the metric; default :class:`~gsam.optim.Euclidean`.
-        module: the model. Needed only if it is compiled by ``torch.compile`` (running statistics are then held by
-            name) or if ``ascent="local"``; otherwise the modules that run are noticed by themselves.
+        module: the model. Needed only if it runs inside code compiled by ``torch.compile`` (running statistics are then
+            held by name) or if ``ascent="local"``; otherwise the modules that run are noticed by themselves.
         ascent: under ``DistributedDataParallel``, ``"global"`` climbs along the averaged gradient, ``"local"`` lets
             each process climb along its own, exchanging one flag only (``module`` is then the DDP module, or a
             :class:`gsam.distributed.Replica`).
@@ -127,6 +127,7 @@ class SharpnessAware(torch.optim.Optimizer):
 
     # -- one step -----------------------------------------------------------------------------------------------------
 
+    @torch._disable_dynamo  # a compiled step would lose count of the passes, whose weights move under the same names
     def step(self, closure: Closure | None = None, *, scaler: torch.amp.GradScaler | None = None) -> Any:
         """Take one step and return the loss at the unperturbed weights.
 
@@ -204,6 +205,7 @@ class SharpnessAware(torch.optim.Optimizer):
 
     # -- the pieces, for loops written by hand ------------------------------------------------------------------------
 
+    @torch._disable_dynamo
     def perturbed(self) -> AbstractContextManager[SharpnessAware]:
         """Climb along the current gradients, clear them, run the block at the perturbed weights, and come back.
 
@@ -223,6 +225,7 @@ class SharpnessAware(torch.optim.Optimizer):
         with self._returning(), held_statistics(self.module):
             yield self
 
+    @torch._disable_dynamo
     @torch.no_grad()
     def ascend(self) -> bool:
         """Move to the perturbed weights along the gradients in ``p.grad`` and clear these.
@@ -254,6 +257,7 @@ class SharpnessAware(torch.optim.Optimizer):
         self._clear_gradients()
         return True
 
+    @torch._disable_dynamo
     def descend(self, scaler: torch.amp.GradScaler | None = None) -> bool:
         """Come back to the original weights if perturbed, and let the base optimizer step with ``p.grad``.
 
@@ -321,6 +325,7 @@ class SharpnessAware(torch.optim.Optimizer):
                 self.geometry.climb(site, length)
             write_rows(site)
 
+    @torch._disable_dynamo
     @torch.no_grad()
     def _land(self) -> None:
         """Pull the new gradients back, restore the weights, and combine the gradients of the passes."""
@@ -337,6 +342,7 @@ class SharpnessAware(torch.optim.Optimizer):
     def _combine(self, ascent_gradient: dict[Tensor, Tensor]) -> None:
         """Make ``p.grad`` the gradient to descend with, given that of the first pass. For variants that need it."""
 
+    @torch._disable_dynamo
     @torch.no_grad()
     def _restore(self) -> None:
         sites, self._sites = self._sites or [], None

@@ -24,13 +24,17 @@ def held_statistics(module: nn.Module | None = None) -> Iterator[None]:
 
     Args:
         module: the model whose buffers to hold. ``None`` holds the buffers of whatever modules are called inside the
-            ``with`` block; a model compiled by ``torch.compile`` does not announce its calls, so name it here. The
-            block must contain the backward pass too, as the buffers are put back in place.
+            ``with`` block, and of all parts of a compiled module that is. Modules called from within a compiled
+            *function* are not noticed, so name the model here. The block must contain the backward pass too, as the
+            buffers are put back in place.
     """
     held: _Held = {}
 
     def hold(called: nn.Module, _inputs: object = None) -> None:
-        if called.training and called not in held:
+        if "_orig_mod" in called._modules:  # made by torch.compile, whose code does not announce the calls inside
+            for part in called._modules["_orig_mod"].modules():  # type: ignore[union-attr]
+                hold(part)
+        elif called.training and called not in held:
             held[called] = [(name, b, b.detach().clone()) for name, b in called._buffers.items() if b is not None]
 
     if module is None:
@@ -51,6 +55,7 @@ def _nothing() -> None:
     """Nothing was registered, so there is nothing to remove."""
 
 
+@torch._disable_dynamo
 @torch.no_grad()
 def _restore(held: _Held) -> None:
     for module, buffers in held.items():

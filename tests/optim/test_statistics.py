@@ -97,13 +97,17 @@ def test_nesting() -> None:
     assert norm.num_batches_tracked == 0
 
 
+@pytest.mark.filterwarnings("ignore:Using `torch.compile.module.`")  # of a hook on every module
 @pytest.mark.slow
 def test_compiled_model() -> None:
-    """A compiled model need not announce its modules' calls, hence ``module``."""
+    """Its code does not announce its modules' calls; a function's does not announce the model, hence ``module``."""
     model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
     compiled = torch.compile(model, backend="eager")
-    compiled(torch.randn(6, 4))
-    before = [b.clone() for b in model.buffers()]
-    with held_statistics(compiled):
-        compiled(torch.randn(6, 4))
-    assert equal(list(model.buffers()), before)
+    function = torch.compile(lambda x: model(x), backend="eager")
+    for run, named in ((compiled, compiled), (compiled, model), (compiled, None), (function, model)):
+        run(torch.randn(6, 4))
+        before = [b.clone() for b in model.buffers()]
+        with held_statistics(named):
+            run(torch.randn(6, 4))
+        assert equal(list(model.buffers()), before)
+    assert model[1].num_batches_tracked == 4

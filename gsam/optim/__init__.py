@@ -5,6 +5,7 @@ Beside them the Riemannian optimizers they descend with.
 
 from gsam.optim.ae_sam import AESAM
 from gsam.optim.chart_adam import ChartAdam
+from gsam.optim.clipping import clip_grad_norm_
 from gsam.optim.esam import ESAM
 from gsam.optim.fgsam import FGSAM
 from gsam.optim.fgsam_plus import FGSAMPlus
@@ -48,5 +49,6 @@ __all__ = [
     "Site",
     "StepGuard",
     "TooManySkippedError",
+    "clip_grad_norm_",
     "held_statistics",
 ]

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from gsam.optim.bases import check_manifolds
+from gsam.optim.clipping import squared_gradient_norm
 from gsam.optim.riemannian import Per, Riemannian
 from gsam.optim.sharpness_aware import SharpnessAware
-from gsam.optim.sites import find_site
 from gsam.optim.vectors import host
 
 
@@ -74,5 +74,4 @@ class RiemannianSAM(SharpnessAware):
         """The Riemannian norm of the final gradient; where nothing is clipped, any norm tells whether it is finite."""
         if self.max_grad_norm is None:
             return super()._gradient_norm()
-        sites = [site for site in map(find_site, self.param_groups) if site.points]
-        return math.sqrt(sum(host(*map(self.geometry.squared_dual_norm, sites)))) if sites else 0.0
+        return math.sqrt(host(squared_gradient_norm(self.param_groups, self.geometry))[0])

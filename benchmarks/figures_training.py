@@ -7,7 +7,7 @@ from figure_files import Lines, result, source, table
 
 COMMANDS = {"fewshot": "`fewshot run`", "nodes": "`nodes run`", "kg": "`kg train`"}
 #: files whose figures stand on both pages
-NAMES = ("resume", "processes", "large", "riemannian_step")
+NAMES = ("resume", "processes", "large", "riemannian_step", "compile")
 
 
 def there(name: str) -> bool:
@@ -94,7 +94,29 @@ def riemannian_step() -> Lines:
     ]
 
 
+def compiled() -> Lines:
+    """What torch.compile gains, and whether it changes anything."""
+    found = result("compile")
+    graphs = found["graphs"]
+    names = {"nodes": f"SAM on {graphs['nodes']} ({found['model']})", "kg": f"Lorentz SAM on HyboNet, {graphs['kg']}"}
+    parts = [
+        f"{text} {found[key]['eager_over_compiled']:.2f} times as fast as eager once warm, first step "
+        f"{found[key]['first_step_seconds']['compiled']:.0f} s, weights apart by "
+        f"{found[key]['weights_part_by']['float64']:.0e} of the largest in float64 "
+        f"({found[key]['weights_part_by']['float32']:.0e} in float32)"
+        for key, text in names.items()
+        if key in found
+    ]
+    return [f"**Training steps compiled by `torch.compile`**: {'; '.join(parts)}.", "", source("compile"), ""]
+
+
 def training() -> Lines:
     """All of them whose files are there."""
-    blocks = {"resume": resume, "processes": processes, "large": large, "riemannian_step": riemannian_step}
+    blocks = {
+        "resume": resume,
+        "processes": processes,
+        "large": large,
+        "riemannian_step": riemannian_step,
+        "compile": compiled,
+    }
     return [line for name in NAMES if there(name) for line in blocks[name]()]

@@ -29,9 +29,8 @@ def lifted(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def full(*args: P.args, **kwargs: P.kwargs) -> R:
-        if kwargs:
-            return function(*map(lift, args), **{name: lift(value) for name, value in kwargs.items()})  # type: ignore[arg-type]
-        return function(*map(lift, args))  # type: ignore[arg-type]
+        named: Any = {name: lift(value) for name, value in kwargs.items()}
+        return function(*map(lift, args), **named)
 
     return full
 

@@ -200,8 +200,8 @@ class RiemannianOptimizer(torch.optim.Optimizer, ABC):
 
         Raises:
             TypeError: the manifold is no ``geoopt.Manifold``, or a parameter is complex.
-            ValueError: a parameter's shape is not one of points of its manifold, hyperbolic points are in half precision,
-                or ``stabilize`` is below 1.
+            ValueError: a parameter's shape is not one of points of its manifold, hyperbolic points are in half
+                precision, or ``stabilize`` is below 1.
         """
         super().add_param_group(param_group)
         try:

@@ -93,7 +93,9 @@ def test_autocast_changes_nothing(name: str, half: torch.dtype) -> None:
     assert torch.equal(scores, model(head, head % 8, head + 3))
 
 
-def trained(name: str, optimizer: str, half: torch.dtype | None, *, scaled: bool = False, steps: int = 5) -> list[Tensor]:
+def trained(
+    name: str, optimizer: str, half: torch.dtype | None, *, scaled: bool = False, steps: int = 5
+) -> list[Tensor]:
     model = spread(name)
     opt: Any = recipe(optimizer).build(manifold_groups(model), lr=0.01, rho=0.3, per="row")
     losses = losses_of(model)
@@ -116,7 +118,8 @@ def trained(name: str, optimizer: str, half: torch.dtype | None, *, scaled: bool
 
 @pytest.mark.parametrize(("half", "scaled"), [(torch.bfloat16, False), (torch.float16, True)], ids=["bf16", "fp16"])
 @pytest.mark.parametrize(
-    ("name", "optimizer"), [("hybonet", "lorentz-sam"), ("hybonet", "lorentz-sam-chart"), ("murp", "rsam"), ("roth", "rsam")]
+    ("name", "optimizer"),
+    [("hybonet", "lorentz-sam"), ("hybonet", "lorentz-sam-chart"), ("murp", "rsam"), ("roth", "rsam")],
 )
 def test_training_under_autocast_is_the_same(name: str, optimizer: str, half: torch.dtype, scaled: bool) -> None:
     """With a scaler to the rounding of its powers of two, which Adam's epsilon sees; without one bit for bit."""
@@ -169,7 +172,9 @@ def test_a_compiled_model(name: str) -> None:
     model = spread(name, torch.float64)
     head, relation = torch.arange(12), torch.arange(12) % 8
     compiled = torch.compile(model, backend="aot_eager")
-    torch.testing.assert_close(compiled(head, relation, head + 5), model(head, relation, head + 5), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(
+        compiled(head, relation, head + 5), model(head, relation, head + 5), rtol=1e-10, atol=1e-12
+    )
     loss = torch.compile(model.loss, backend="aot_eager")
     torch.manual_seed(3)
     found = loss(head, relation, head + 5)
@@ -178,9 +183,7 @@ def test_a_compiled_model(name: str) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["lorentz-sam", "radam"])
-@pytest.mark.parametrize(
-    "backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
 def test_training_with_a_compiled_loss(optimizer: str, backend: str) -> None:
     """Several steps in float64, Riemannian optimizers around compiled losses: the same weights, on the manifold."""
     found = []

@@ -30,7 +30,9 @@ def riemannian_norm(params: list[Any]) -> float:
     return math.sqrt(total)
 
 
-@pytest.mark.parametrize("names", [("lorentz", "ball"), ("geoopt-lorentz", "geoopt-ball"), ("sphere", "scaled"), ()], ids=str)
+@pytest.mark.parametrize(
+    "names", [("lorentz", "ball"), ("geoopt-lorentz", "geoopt-ball"), ("sphere", "scaled"), ()], ids=str
+)
 @pytest.mark.parametrize("base", [RiemannianAdam, RiemannianSGD])
 def test_norm_and_scale(base: type[torch.optim.Optimizer], names: tuple[str, ...]) -> None:
     problem = Mixed(*names)

@@ -114,7 +114,9 @@ def test_what_geoopt_does(base: type[torch.optim.Optimizer]) -> None:
     assert not points.manifold.check_point_on_manifold(points, atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("build", [lambda p: SAM(p, torch.optim.Adam), lambda p: RiemannianAdam(p)], ids=["sam", "radam"])
+@pytest.mark.parametrize(
+    "build", [lambda p: SAM(p, torch.optim.Adam), lambda p: RiemannianAdam(p)], ids=["sam", "radam"]
+)
 def test_one_graph_is_refused(build: Callable[[Any], Any]) -> None:
     """``fullgraph=True`` asks for what cannot be, and is told so."""
     problem = Problem()

@@ -319,7 +319,9 @@ def test_half_precision_points_are_refused(name: str, dtype: torch.dtype) -> Non
     assert RiemannianSAM([points, plain], RiemannianSGD, lr=0.1)
     low = geoopt.ManifoldParameter(points.detach().to(dtype), manifold=points.manifold)
     for base in (RiemannianSGD, RiemannianAdam, geoopt.optim.RiemannianSGD):
-        with pytest.raises(ValueError, match=r"float32 or float64, found torch\.\w*float16; keep the weights in float32"):
+        with pytest.raises(
+            ValueError, match=r"float32 or float64, found torch\.\w*float16; keep the weights in float32"
+        ):
             RiemannianSAM([low, plain], base, lr=0.1)
 
 

@@ -85,8 +85,8 @@ class FGSAM(SharpnessAware):
             TypeError: only one of the two closures is given.
             RuntimeError: there is none, and no ascent was made by hand.
         """
-        if closure is None and peer_closure is None:
-            return self._end_by_hand(scaler)
+        if peer_closure is None and (closure is None or self._ascended):
+            return self._end_by_hand(closure, scaler)
         closure, peer_closure = both(closure, peer_closure)
         random_state = self._random_state()
         loss = self._evaluate(closure)

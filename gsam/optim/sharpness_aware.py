@@ -102,8 +102,10 @@ class SharpnessAware(torch.optim.Optimizer):
         self.skipped_steps = 0
         self.variant_state: dict[Tensor, dict[str, Tensor]] = {}
         self._sites: list[Site] | None = None  # what is perturbed now; None: nothing is
-        self._ascended = False  # the step under way has made its ascent
+        self._ascended = False  # the step under way, one by hand, has made its ascent
         self._abandoned = False  # and this was not finite
+        self._outside = False  # the first pass of its closure added to gradients from elsewhere
+        self._left: Tensor | None = None  # a gradient that the last step left behind, until the next one begins
         self._origins: list[list[Tensor]] = []
         self._scratch = Scratch()
         self._ascent_gradient: dict[Tensor, Tensor] = {}
@@ -134,16 +136,18 @@ class SharpnessAware(torch.optim.Optimizer):
         Args:
             closure: clears the gradients, computes the loss, calls ``backward`` and returns the loss. It is called at
                 the current weights and, unless every ``rho`` is 0, once more at the perturbed ones (variants that do
-                otherwise say so). Without a closure the call ends a step made by hand, as :meth:`descend` does.
+                otherwise say so). Without a closure the call ends a step made by hand, as :meth:`descend` does; so it
+                does with a closure that computes nothing, as Lightning passes, which is called once.
             scaler: the ``GradScaler`` whose ``scale(loss).backward()`` the closure calls; the caller then calls
                 ``scaler.update()``.
 
         Raises:
-            RuntimeError: there is no closure, and no ascent was made by hand.
+            RuntimeError: there is no closure, and no ascent was made by hand; or the closure computes gradients though
+                one was; or it adds to gradients computed elsewhere, or leaves none at the perturbed weights.
             TypeError: there is no closure, and this optimizer needs one.
         """
-        if closure is None:
-            return self._end_by_hand(scaler)
+        if closure is None or self._ascended:
+            return self._end_by_hand(closure, scaler)
         with self.geometry.under(scaler):
             loss = self._passes(closure, scaler)
         self.descend(scaler)
@@ -160,12 +164,21 @@ class SharpnessAware(torch.optim.Optimizer):
             self._at_perturbed(closure, random_state)
         return loss
 
-    def _end_by_hand(self, scaler: torch.amp.GradScaler | None) -> None:
+    def _end_by_hand(self, closure: Closure | None, scaler: torch.amp.GradScaler | None) -> None:
         self._check_by_hand()
         if self._climbs() and not self._ascended:
             raise RuntimeError(
                 "expected an ascent before step() without a closure, found none, so this would be a plain step of the "
                 "base; call step(closure), or make the second pass in `with opt.perturbed():`, or call opt.descend()"
+            )
+        before = self._a_gradient()
+        if closure is not None:  # engines such as Lightning run their hooks in one that computes nothing
+            closure()
+        if self._a_gradient() is not before:
+            self._ascended = self._abandoned = False
+            raise RuntimeError(
+                "expected the end of the step whose ascent was made by hand, found a closure that computes gradients; "
+                "end that step by opt.descend(), or by step() without a closure, before the next step(closure)"
             )
         self.descend(scaler)
 
@@ -180,8 +193,13 @@ class SharpnessAware(torch.optim.Optimizer):
 
     def _evaluate(self, closure: Closure, *, synchronise: bool = True) -> Any:
         averaging = nullcontext() if synchronise else self.module.no_sync()  # type: ignore[union-attr,operator]
+        before = self._a_gradient()
+        foreign, self._left = before is not None and before is not self._left, None
+        self._ascended = False  # by hand, that is
         with torch.enable_grad(), averaging:
-            return closure()
+            loss = closure()
+        self._outside = foreign and before is self._a_gradient()
+        return loss
 
     def _evaluate_again(self, closure: Closure, random_state: RandomState | None, *, synchronise: bool = True) -> Any:
         """A further pass of the same step: the same random numbers, and running statistics stay as they are."""
@@ -190,8 +208,21 @@ class SharpnessAware(torch.optim.Optimizer):
 
     def _at_perturbed(self, closure: Closure, random_state: RandomState | None) -> Any:
         """Run ``closure`` with statistics held and dropout replayed, then come back to the original weights."""
+        climbed = any(site.points for site in self._sites or ())
         with self._returning():
-            return self._evaluate_again(closure, random_state)
+            if self._outside:
+                raise RuntimeError(
+                    "expected a closure that computes the whole gradient, found one that adds to gradients computed "
+                    "outside it, which would be missing at the perturbed weights; clear the gradients in the closure, "
+                    "and accumulate in it too ('Gradient accumulation' in docs/loops.md)"
+                )
+            loss = self._evaluate_again(closure, random_state)
+            if climbed and self._a_gradient() is None:
+                raise RuntimeError(
+                    "expected a closure that computes gradients each time it is called, found none after its call at "
+                    "the perturbed weights; call backward() in the closure"
+                )
+            return loss
 
     @contextmanager
     def _returning(self) -> Iterator[None]:
@@ -200,6 +231,7 @@ class SharpnessAware(torch.optim.Optimizer):
         except BaseException:
             self._restore()
             self._ascent_gradient = {}
+            self._ascended = self._abandoned = False
             raise
         self._land()
 
@@ -224,6 +256,11 @@ class SharpnessAware(torch.optim.Optimizer):
         self.ascend()
         with self._returning(), held_statistics(self.module):
             yield self
+
+    @property
+    def is_perturbed(self) -> bool:
+        """Whether the weights are the perturbed ones, as in the second call of a closure: not the time to log."""
+        return self._sites is not None
 
     @torch._disable_dynamo
     @torch.no_grad()
@@ -251,6 +288,7 @@ class SharpnessAware(torch.optim.Optimizer):
             self._move(length)
         except BaseException:
             self._restore()
+            self._ascended = False
             raise
         if self.keeps_ascent_gradient:  # copies: DDP may hand out views of buffers that the next pass fills
             self._ascent_gradient = self._scratch.copy_values("climb", self._gradients())
@@ -270,6 +308,7 @@ class SharpnessAware(torch.optim.Optimizer):
         """
         if self._sites is not None:
             self._land()
+        self._left = self._a_gradient()
         self._opt_called = True  # what lr_scheduler.step() looks for, to warn if it came first
         if scaler is not None:
             scaler.unscale_(self)  # also records for scaler.update() whether the gradients are finite
@@ -290,6 +329,10 @@ class SharpnessAware(torch.optim.Optimizer):
 
     def _gradients(self) -> dict[Tensor, Tensor]:
         return {p: p.grad for p in self._parameters() if p.grad is not None}
+
+    def _a_gradient(self) -> Tensor | None:
+        """The last parameter's that has one: by its identity one sees whether gradients were cleared or added to."""
+        return next((p.grad for p in reversed(self._parameters()) if p.grad is not None), None)
 
     def _find_sites(self) -> list[Site]:
         resting = self.geometry.resting(self.param_groups)
@@ -453,7 +496,7 @@ class SharpnessAware(torch.optim.Optimizer):
         # hooks and the step() that schedulers wrap are closures, which torch leaves out of copies too
         return {
             k: v for k, v in self.__dict__.items() if k != "step" and not k.startswith(("_optimizer_", "_zero_grad"))
-        }
+        } | {"_left": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

@@ -26,6 +26,8 @@ EXPECTED = {
     },
     "fewshot_custom_method.py": {"ours": 55, "SGC-prototype": 55, "difference": -3},
     "nodes_compare.py": {"features only": 40, "Adam": 55, "SAM": 52, "FGSAM": 48},
+    "accelerate_sam.py": {"Adam": 40, "SAM": 38},
+    "lightning_sam.py": {"Adam": 40, "SAM": 38},
     "riemannian_sam_poincare.py": {"Riemannian Adam": 88, "Riemannian SAM": 88},  # chance is 50
 }
 OTHERS = {"kg_complete.py"}  # these print no such table

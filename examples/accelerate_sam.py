@@ -17,10 +17,9 @@ from gsam.fewshot import baseline_embedding, mean_ci95
 from gsam.graphs import Adjacency
 from gsam.optim import SAM
 
-dataset = load("wordnet")
+dataset, accelerator = load("wordnet"), Accelerator(mixed_precision="bf16", gradient_accumulation_steps=2)
 x, labels = baseline_embedding(dataset, dim=64), dataset.labels  # [N, 64]: propagated words, made without labels
 adjacency = Adjacency.from_edges(dataset.edge_index, dataset.num_nodes, normalization=None)
-accelerator = Accelerator(mixed_precision="bf16", gradient_accumulation_steps=2)
 
 
 def block(nodes: list[int]) -> Data:
@@ -36,8 +35,9 @@ def accuracy(seed: int, rho: float) -> float:
     torch.manual_seed(seed)
     gnn = GraphSAGE(x.shape[1], 32, num_layers=2, out_channels=dataset.num_classes, dropout=0.5)
     sam = SAM(gnn.parameters(), torch.optim.Adam, lr=0.03, rho=rho)
-    loader, drops = DataLoader(train, 103, True, collate_fn=block), torch.optim.lr_scheduler.StepLR(sam, 10)
-    model, optimizer, loader, scheduler = accelerator.prepare(gnn, sam, loader, drops)
+    nodes = DataLoader(train, 103, shuffle=True, collate_fn=block)  # type: ignore[arg-type,var-annotated]
+    drops = torch.optim.lr_scheduler.StepLR(sam, 10)
+    model, optimizer, loader, scheduler = accelerator.prepare(gnn, sam, nodes, drops)
     kept: list[Data] = []
 
     def closure() -> None:  # each pass is over all that is accumulated

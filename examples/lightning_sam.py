@@ -50,7 +50,7 @@ def accuracy(seed: int, rho: float) -> float:
     order = torch.randperm(dataset.num_nodes, generator=torch.Generator().manual_seed(seed))
     train = torch.cat([order[labels[order] == c][:10] for c in range(dataset.num_classes)]).tolist()
     torch.manual_seed(seed)
-    model, loader = Nodes(rho), DataLoader(train, 103, shuffle=True, collate_fn=block)
+    model, loader = Nodes(rho), DataLoader(train, 103, True, collate_fn=block)  # type: ignore[arg-type,var-annotated]
     lightning.Trainer(max_epochs=10, gradient_clip_val=1.0, devices=1, **quiet).fit(model, loader)
     test = block(order[~torch.isin(order, torch.tensor(train))][:5000].tolist())
     return 100 * float((model.eval().gnn(test.x, test.edge_index)[:5000].argmax(1) == test.y).double().mean())

@@ -30,7 +30,8 @@ def loader() -> DataLoader:
 
 
 def loss_of(model: nn.Module, batch: Any) -> Tensor:
-    return nn.functional.cross_entropy(model(batch[0]), batch[1])
+    """Mean over the batch, in the precision of the model."""
+    return nn.functional.cross_entropy(model(batch[0].to(next(model.parameters()).dtype)), batch[1])
 
 
 def optimizer(model: nn.Module, kind: Callable[..., Any] = SAM, **options: Any) -> tuple[Any, ExponentialLR]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -238,3 +241,44 @@ def test_plain_loop_is_an_oracle() -> None:
     assert len(run.losses) == 2 * STEPS
     assert not equal(run.state(), Trained().state())
     assert run.losses[-2] < run.losses[0] < run.losses[1]  # the second pass is uphill
+
+
+def on_one_of_two(rank: int, port: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    engine = accelerate.Accelerator(cpu=True, step_scheduler_with_optimizer=False)
+    model = bare()
+    opt, schedule = optimizer(model)
+    prepared, opt, batches, schedule = engine.prepare(model, opt, loader(), schedule)
+    run = Trained(model)
+    for batch in batches:
+        closure_step(engine, opt, prepared, batch, run)
+        schedule.step()
+    torch.save(run.state(), Path(folder) / f"{rank}.pt")
+    engine.end_training()
+
+
+def bare() -> nn.Module:
+    """Without what depends on the other samples of a process, or on its random numbers."""
+    return nn.Sequential(*(part for part in network() if not isinstance(part, (nn.BatchNorm1d, nn.Dropout)))).double()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="needs torch.distributed")
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    """Each takes every other batch; the step is that on both together."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    torch.multiprocessing.spawn(on_one_of_two, (port, str(tmp_path)), nprocs=2)
+    found = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    assert equal(found[0], found[1])
+    alone = Trained(bare())
+    opt, schedule = optimizer(alone.model)
+    batches = list(loader())
+    for pair in zip(batches[::2], batches[1::2], strict=True):
+        by_closure(opt, alone.model, [torch.cat(parts) for parts in zip(*pair, strict=True)], alone)
+        schedule.step()
+    torch.testing.assert_close(found[0], alone.state(), rtol=1e-9, atol=1e-9)
+    assert not equal(alone.state(), Trained(bare()).state())

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gsam.optim import SAM, Euclidean, Geometry, SharpnessAware, Site
+from gsam.optim import FGSAM, SAM, Euclidean, Geometry, SharpnessAware, Site
 from tests.optim.problems import Problem, equal, flat
 
 DOUBLE = torch.float64
@@ -314,3 +314,116 @@ def test_named_module_statistics() -> None:
 
 def test_repr_shows_rho() -> None:
     assert "rho: 0.25" in repr(SAM(Problem().params, torch.optim.SGD, lr=0.1, rho=0.25))
+
+
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_a_closure_may_leave_clearing_to_the_loop(set_to_none: bool) -> None:
+    """Cleared in the closure or after the step, in place or not: what a closure adds to is nothing, or its own."""
+    inside, after = Problem(), Problem()
+    opt, other = (SAM(p.params, torch.optim.Adam, lr=0.1, rho=0.3) for p in (inside, after))
+
+    def closure() -> Tensor:
+        loss = after.loss()
+        loss.backward()
+        return loss
+
+    inside.set_to_none = set_to_none
+    for _ in range(4):
+        inside.step(opt)
+        other.step(closure)
+        other.zero_grad(set_to_none=set_to_none)
+    assert equal(inside.weights(), after.weights())
+
+
+def test_gradients_from_outside_the_closure_are_refused() -> None:
+    """The second pass would lack them. Weights and optimizer stay as they were, and the next step can be taken."""
+    problem, other = Problem(), Problem()
+    opt = SAM(problem.params, torch.optim.Adam, lr=0.1, rho=0.3)
+
+    def adding() -> None:
+        problem.loss().backward()
+
+    for _ in range(2):
+        before = problem.weights()
+        opt.zero_grad()
+        problem.loss().backward()  # such as the first micro-batch
+        with pytest.raises(RuntimeError, match="adds to gradients computed outside it"):
+            opt.step(adding)
+        assert equal(problem.weights(), before)
+        opt.zero_grad()
+        problem.loss().backward()  # cleared by the closure: nothing is lost
+        problem.step(opt)
+    reference = SAM(other.params, torch.optim.Adam, lr=0.1, rho=0.3)
+    for _ in range(2):
+        other.step(reference)
+    assert equal(problem.weights(), other.weights())
+
+
+def test_without_a_climb_gradients_may_come_from_outside() -> None:
+    """With ``rho = 0`` there is one pass, and it may be the last of an accumulation."""
+    problem, other = Problem(), Problem()
+    opt, base = SAM(problem.params, torch.optim.SGD, lr=0.1, rho=0.0), torch.optim.SGD(other.params, lr=0.1)
+    for each in (problem, other):
+        each.loss(rows=slice(0, 5)).backward()
+    opt.step(lambda: problem.loss(rows=slice(5, None)).backward())
+    other.loss(rows=slice(5, None)).backward()
+    base.step()
+    assert equal(problem.weights(), other.weights())
+
+
+def test_a_closure_without_gradients_in_its_second_call() -> None:
+    """The base would step with nothing, for ever."""
+    problem = Problem()
+    opt = SAM(problem.params, torch.optim.Adam, lr=0.1, rho=0.3)
+    before = problem.weights()
+    losses = [problem.loss()]
+    with pytest.raises(RuntimeError, match="computes gradients each time"):
+        opt.step(lambda: losses.pop().backward() if losses else None)
+    assert equal(problem.weights(), before)
+    opt.step(lambda: None)  # no gradient in either call: a batch that is left out
+    assert equal(problem.weights(), before)
+    assert not opt.is_perturbed
+
+
+@pytest.mark.parametrize("kind", [SAM, FGSAM])
+def test_a_closure_that_computes_nothing_ends_a_step_by_hand(kind: Any) -> None:
+    found, expected = Problem(), Problem()
+    calls = []
+    opts = [kind(p.params, torch.optim.Adam, lr=0.1, rho=0.3) for p in (found, expected)]
+    for _ in range(3):
+        for problem, opt in zip((found, expected), opts, strict=True):
+            opt.zero_grad()
+            problem.loss().backward()
+            with opt.perturbed():
+                assert opt.is_perturbed
+                problem.loss().backward()
+        opts[0].step(lambda: calls.append(opts[0].is_perturbed))
+        opts[1].step()
+    assert calls == [False] * 3
+    assert equal(found.weights(), expected.weights())
+
+
+def test_a_step_by_hand_must_end_before_the_next_closure() -> None:
+    problem = Problem()
+    opt = SAM(problem.params, torch.optim.Adam, lr=0.1, rho=0.3)
+    before = problem.weights()
+    problem.loss().backward()
+    with opt.perturbed():
+        problem.loss().backward()
+    with pytest.raises(RuntimeError, match="ascent was made by hand, found a closure that computes gradients"):
+        problem.step(opt)
+    assert equal(problem.weights(), before)
+    problem.step(opt)
+    assert len(problem.calls) == 2
+    assert not equal(problem.weights(), before)
+
+
+def test_an_exception_in_a_pass_by_hand_forgets_the_ascent() -> None:
+    problem, other = Problem(), Problem()
+    opt, reference = (SAM(p.params, torch.optim.Adam, lr=0.1, rho=0.3) for p in (problem, other))
+    problem.loss().backward()
+    with pytest.raises(ZeroDivisionError), opt.perturbed():
+        _ = 1 / 0
+    problem.step(opt)
+    other.step(reference)
+    assert equal(problem.weights(), other.weights())

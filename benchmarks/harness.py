@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def _without_folder(arguments: list[str]) -> list[str]:
     return arguments[:place] + arguments[place + 2 :]
 
 
-def alternating_minima(tasks: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+def alternating_minima(tasks: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
     """Smallest seconds of each task over several rounds; tasks take turns, so a busy machine hits all of them."""
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(repeats):

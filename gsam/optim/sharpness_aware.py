@@ -105,6 +105,7 @@ class SharpnessAware(torch.optim.Optimizer):
         self._ascended = False  # the step under way, one by hand, has made its ascent
         self._abandoned = False  # and this was not finite
         self._outside = False  # the first pass of its closure added to gradients from elsewhere
+        self._cleared = False  # or set all of them to 0 before
         self._left: Tensor | None = None  # a gradient that the last step left behind, until the next one begins
         self._origins: list[list[Tensor]] = []
         self._scratch = Scratch()
@@ -194,11 +195,12 @@ class SharpnessAware(torch.optim.Optimizer):
     def _evaluate(self, closure: Closure, *, synchronise: bool = True) -> Any:
         averaging = nullcontext() if synchronise else self.module.no_sync()  # type: ignore[union-attr,operator]
         before = self._a_gradient()
-        foreign, self._left = before is not None and before is not self._left, None
+        foreign = before is not None and before is not self._left and bool(values(before).any())
+        self._left, self._cleared = None, False
         self._ascended = False  # by hand, that is
         with torch.enable_grad(), averaging:
             loss = closure()
-        self._outside = foreign and before is self._a_gradient()
+        self._outside = foreign and before is self._a_gradient() and not self._cleared
         return loss
 
     def _evaluate_again(self, closure: Closure, random_state: RandomState | None, *, synchronise: bool = True) -> Any:
@@ -423,6 +425,11 @@ class SharpnessAware(torch.optim.Optimizer):
         return finite
 
     # -- groups, state, copies ----------------------------------------------------------------------------------------
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear the gradients."""
+        super().zero_grad(set_to_none)
+        self._cleared = True
 
     def _share(self) -> None:
         self.param_groups, self.state = self.base.param_groups, self.base.state

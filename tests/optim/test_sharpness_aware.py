@@ -359,6 +359,27 @@ def test_gradients_from_outside_the_closure_are_refused() -> None:
     assert equal(problem.weights(), other.weights())
 
 
+@pytest.mark.parametrize("stale", [0.0, 7.0])
+def test_gradients_that_the_closure_sets_to_zero_are_not_from_outside(stale: float) -> None:
+    """Memory of the gradients that is kept, as for captured graphs: the closure clears it in place."""
+    problem, other = Problem(), Problem()
+    opt = SAM(problem.params, torch.optim.Adam, lr=0.1, rho=0.3)
+    for param in problem.params:
+        param.grad = torch.full_like(param, stale)
+
+    def in_place() -> Tensor:
+        opt.zero_grad(set_to_none=False)
+        loss = problem.loss()
+        loss.backward()
+        return loss
+
+    reference = SAM(other.params, torch.optim.Adam, lr=0.1, rho=0.3)
+    for _ in range(2):
+        opt.step(in_place)
+        other.step(reference)
+    assert equal(problem.weights(), other.weights())
+
+
 def test_without_a_climb_gradients_may_come_from_outside() -> None:
     """With ``rho = 0`` there is one pass, and it may be the last of an accumulation."""
     problem, other = Problem(), Problem()

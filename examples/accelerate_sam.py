@@ -36,7 +36,7 @@ def accuracy(seed: int, rho: float) -> float:
     gnn = GraphSAGE(x.shape[1], 32, num_layers=2, out_channels=dataset.num_classes, dropout=0.5)
     sam = SAM(gnn.parameters(), torch.optim.Adam, lr=0.03, rho=rho)
     nodes = DataLoader(train, 103, shuffle=True, collate_fn=block)  # type: ignore[arg-type,var-annotated]
-    drops = torch.optim.lr_scheduler.StepLR(sam, 10)
+    drops = torch.optim.lr_scheduler.StepLR(sam, 10, gamma=0.5)
     model, optimizer, loader, scheduler = accelerator.prepare(gnn, sam, nodes, drops)
     kept: list[Data] = []
 

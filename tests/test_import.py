@@ -10,7 +10,10 @@ import pytest
 
 import gsam
 
-HEAVY = ("torch_geometric", "geoopt", "sklearn", "matplotlib", "scipy", "networkx", "torch", "numpy", "rich", "typer")
+HEAVY = (
+    *("torch_geometric", "geoopt", "sklearn", "matplotlib", "scipy", "networkx", "torch", "numpy", "rich", "typer"),
+    *("accelerate", "lightning", "pytorch_lightning"),
+)
 PARTS = [name for name in gsam.__all__ if name != "__version__"]
 
 

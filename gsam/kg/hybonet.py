@@ -10,7 +10,7 @@ from gsam.kg._option_checks import check_choice, check_dropout, check_finite, ch
 from gsam.kg._pairing import Parts
 from gsam.kg._relation_matrices import apply_relation_matrices
 from gsam.kg._tables import clip_rows, table_rows, write_rows
-from gsam.kg.relation_categories import symmetric_relations
+from gsam.kg.relation_categories import functional_relations, symmetric_relations
 from gsam.kg.scoring_model import ScoringModel
 from gsam.manifolds import lorentz_math
 
@@ -35,6 +35,7 @@ class HyboNetScores(ScoringModel):
         max_norm: float | None = 1.5,
         max_scale: float = 3.5,
         symmetric_scale: float | None = None,
+        functional_scale: float | None = None,
         dropout: float = 0.0,
         curvature: float = 1.0,
         init: str = "kaiming",
@@ -44,13 +45,15 @@ class HyboNetScores(ScoringModel):
         self.max_norm = check_limit("max_norm", max_norm)
         self.max_scale = check_positive("max_scale", max_scale)
         self.symmetric_scale = check_limit("symmetric_scale", symmetric_scale)
+        self.functional_scale = check_limit("functional_scale", functional_scale)
         self.dropout = check_dropout(dropout)
         self.init = check_choice("init", init, ("kaiming", "identity"))
         self.curvature = check_positive("curvature", curvature)
         self.node_emb = self._entity_table(hidden_channels + 1)
         self.rel_transform = nn.Parameter(torch.empty(num_relations, hidden_channels + 1, hidden_channels + 1))
         self.rel_bias = self._relation_table(hidden_channels)
-        if self.symmetric_scale is not None:
+        self.scales_differ = self.symmetric_scale is not None or self.functional_scale is not None
+        if self.scales_differ:
             self.register_buffer("relation_scale", torch.full((num_relations, 1), self.max_scale))
         self.reset_parameters()
         self._place("lorentz", self.curvature, self.node_emb)
@@ -75,13 +78,14 @@ class HyboNetScores(ScoringModel):
 
     @torch.no_grad()
     def prepare(self, triples: Tensor) -> None:
-        """Tell symmetric relations from others, if these have a scale of their own; see :meth:`KGModel.prepare`."""
-        if self.symmetric_scale is not None:
-            symmetric = symmetric_relations(triples, self.num_relations)[:, None]
-            self.relation_scale.copy_(torch.where(symmetric, self.symmetric_scale, self.max_scale))
+        """Tell the kinds of relations apart that have a scale of their own; see :meth:`KGModel.prepare`."""
+        kinds = {functional_relations: self.functional_scale, symmetric_relations: self.symmetric_scale}
+        for kind, scale in kinds.items():  # symmetric ones last, as some are both
+            if scale is not None:
+                self.relation_scale[kind(triples, self.num_relations)] = scale
 
     def _scale(self, rel_type: Tensor) -> Tensor | float:
-        return self.max_scale if self.symmetric_scale is None else self.relation_scale[rel_type]
+        return self.relation_scale[rel_type] if self.scales_differ else self.max_scale
 
     def query(self, head_index: Tensor, rel_type: Tensor) -> Parts:
         """Return the transformed heads with margin and bias, [B, d + 3]; see :meth:`gsam.kg.KGModel.query`."""

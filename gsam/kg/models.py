@@ -47,6 +47,9 @@ class HyboNet(HyboNetScores, KGModel):
             (:func:`~gsam.kg.symmetric_relations`, looked at by :meth:`prepare`); None for the same s. Who has seen one
             of the two triples can be sure of the other, which takes a sharp score; relations that have to be guessed
             generalise better with a soft one. Not in the paper.
+        functional_scale: s of the other relations whose queries have next to one answer
+            (:func:`~gsam.kg.functional_relations`), told by :meth:`prepare` as well; None for the same s. Not in the
+            paper.
         dropout: share of the head's space coordinates set to 0 before :math:`W_r`, in training; the head stays on the
             hyperboloid. Not in the paper.
         curvature: c, positive.

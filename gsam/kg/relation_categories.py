@@ -28,6 +28,15 @@ def relation_categories(triples: Tensor, num_relations: int) -> Tensor:
     return torch.where(occurrences > 0, found, -1)
 
 
+def functional_relations(triples: Tensor, num_relations: int) -> Tensor:
+    """Return whether a query (h, r, ?) has next to one answer: fewer than 1.5 tails on average, bool [R].
+
+    These are the relations 1-1 and N-1 of :func:`relation_categories`; one without a triple is none.
+    """
+    found = relation_categories(triples, num_relations)
+    return (found == CATEGORIES.index("1-1")) | (found == CATEGORIES.index("N-1"))
+
+
 def symmetric_relations(triples: Tensor, num_relations: int) -> Tensor:
     """Return whether more than half of the triples (h, r, t) of each relation have (t, r, h) beside them, bool [R].
 

@@ -158,3 +158,12 @@ def test_symmetric_relations_have_a_scale_of_their_own_that_is_saved() -> None:
     other = model(max_scale=2.0, symmetric_scale=7.0)
     other.load_state_dict(made.state_dict())
     assert torch.equal(other.relation_scale, made.relation_scale)
+
+
+def test_functional_relations_have_a_scale_of_their_own() -> None:
+    """Relation 0 has one tail for each head, 1 is symmetric and functional, 2 has two tails, 3 no triple."""
+    triples = torch.tensor([(0, 0, 2), (1, 0, 2), (0, 1, 2), (2, 1, 0), (0, 2, 1), (0, 2, 2)])
+    for symmetric, expected in ((7.0, [3.5, 7.0, 2.0, 2.0]), (None, [3.5, 3.5, 2.0, 2.0])):
+        made = model(max_scale=2.0, symmetric_scale=symmetric, functional_scale=3.5)
+        made.prepare(triples)
+        assert made.relation_scale.squeeze(1).tolist()[:4] == expected

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gsam.kg.relation_categories import CATEGORIES, relation_categories, symmetric_relations
+from gsam.kg.relation_categories import CATEGORIES, functional_relations, relation_categories, symmetric_relations
 from tests.kg.naive_ranking import random_graph
 
 
@@ -67,3 +67,10 @@ def test_half_is_not_most_and_loops_do_not_count() -> None:
     triples = torch.tensor([(0, 0, 1), (1, 0, 0), (0, 0, 2), (0, 0, 3), (0, 1, 0), (1, 1, 1)])
     assert symmetric_relations(triples, 3).tolist() == [False, False, False]
     assert symmetric_relations(triples[:0], 2).tolist() == [False, False]
+
+
+def test_functional_relations_have_less_than_three_tails_for_two_heads() -> None:
+    one_tail, three_for_two, none = [(0, 0, 9), (1, 0, 9), (2, 0, 8)], [(0, 1, 5), (0, 1, 6), (4, 1, 5)], 2
+    between = [(0, 3, 5), (0, 3, 6), (4, 3, 5), (6, 3, 5)]
+    triples = torch.tensor([*one_tail, *one_tail, *three_for_two, *between])
+    assert functional_relations(triples, none + 2).tolist() == [True, False, False, True]

@@ -109,7 +109,7 @@ def timed(options: argparse.Namespace, make: Callable[..., tuple[Step, nn.Module
         first[kind] = time.perf_counter() - started
         for _ in range(2):
             steps[kind]()
-    tasks = {kind: partial(_repeat, step, options.steps) for kind, step in steps.items()}
+    tasks: dict[str, Callable[[], Any]] = {kind: partial(_repeat, step, options.steps) for kind, step in steps.items()}
     seconds = alternating_minima(tasks, options.rounds)
     return {
         "milliseconds_per_step": {kind: 1000 * seconds[kind] / options.steps for kind in KINDS},

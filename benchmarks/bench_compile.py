@@ -19,6 +19,7 @@ from harness import alternating_minima, save
 from torch import Tensor, nn
 
 from gsam.datasets import load_knowledge_graph, load_nodes
+from gsam.graphs import SparseRows
 from gsam.kg import Objective, configure, with_reciprocals
 from gsam.kg.limits import constrain
 from gsam.nodes import build_model
@@ -33,7 +34,9 @@ def nodes(options: argparse.Namespace, kind: str, dtype: torch.dtype) -> tuple[S
     torch.manual_seed(0)
     dataset = load_nodes(options.nodes)
     mixing = torch.randn(dataset.features.shape[1], options.features) / 8  # to a dense table that fits in memory
-    x, edges, labels = dataset.features.matmul(mixing).to(dtype), dataset.edge_index, dataset.labels
+    features = dataset.features
+    assert isinstance(features, SparseRows)
+    x, edges, labels = features.matmul(mixing).to(dtype), dataset.edge_index, dataset.labels
     kept = labels >= 0
     model = build_model(options.model, x.shape[1], int(labels.max()) + 1, dropout=0.0, norm="batch").to(dtype)
     run = torch.compile(model) if kind == "compiled" else model

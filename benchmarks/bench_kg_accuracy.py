@@ -14,7 +14,7 @@ from harness import save
 from torch import Tensor
 
 from gsam.datasets import load_knowledge_graph
-from gsam.kg import HyboNet, KGConfig, KGRun, TrainingHistory, configure, rank
+from gsam.kg import PROTOCOLS, HyboNet, KGConfig, KGRun, TrainingHistory, configure, rank
 from gsam.manifolds import lorentz_math
 
 
@@ -45,8 +45,15 @@ def measure(config: KGConfig) -> dict[str, Any]:
     results = run.results(model, history)
     for key in ("environment", "num_entities", "num_relations"):
         results.pop(key)
+    asked = {}
+    if model.turned is not None and bool(model.turned.any()):
+        model.turned.zero_()
+        asked = {
+            name: rank(model, run.graph, "test", protocol=name, known=run.known).metrics()["both"] for name in PROTOCOLS
+        }
     return {
         **results,
+        "test_scored_as_asked": asked,
         "test_per_category": ranking.per_category(run.graph),
         "test_per_relation": ranking.per_relation(run.graph),
         "all_parameters_finite": all(bool(p.isfinite().all()) for p in model.parameters()),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gsam.kg.ranking import PROTOCOLS, NonFiniteScoreError, RankingProtocol, known_triples, rank
     from gsam.kg.ranks import Ranking, rank_figures
     from gsam.kg.registry import KG_MODELS
-    from gsam.kg.relation_categories import CATEGORIES, functional_relations, symmetric_relations
+    from gsam.kg.relation_categories import CATEGORIES, functional_relations, symmetric_relations, turned_relations
     from gsam.kg.run import KGRun, OpenedRun, load_run
     from gsam.kg.schedule import TrainingSchedule
     from gsam.kg.scorers import ForwardScorer, HeadScorer, Scorer, scorer
@@ -88,6 +88,7 @@ __all__ = [
     "scorer",
     "symmetric_relations",
     "train",
+    "turned_relations",
     "with_reciprocals",
 ]
 
@@ -109,7 +110,7 @@ _NAMES_OF = {
     "ranking": ("PROTOCOLS", "NonFiniteScoreError", "RankingProtocol", "known_triples", "rank"),
     "ranks": ("Ranking", "rank_figures"),
     "registry": ("KG_MODELS",),
-    "relation_categories": ("CATEGORIES", "functional_relations", "symmetric_relations"),
+    "relation_categories": ("CATEGORIES", "functional_relations", "symmetric_relations", "turned_relations"),
     "run": ("KGRun", "OpenedRun", "load_run"),
     "schedule": ("TrainingSchedule",),
     "scorers": ("ForwardScorer", "HeadScorer", "Scorer", "scorer"),

@@ -10,7 +10,7 @@ from gsam.kg._option_checks import check_choice, check_dropout, check_finite, ch
 from gsam.kg._pairing import Parts
 from gsam.kg._relation_matrices import apply_relation_matrices
 from gsam.kg._tables import clip_rows, table_rows, write_rows
-from gsam.kg.relation_categories import functional_relations, symmetric_relations
+from gsam.kg.relation_categories import functional_relations, symmetric_relations, turned_relations
 from gsam.kg.scoring_model import ScoringModel
 from gsam.manifolds import lorentz_math
 
@@ -23,6 +23,7 @@ class HyboNetScores(ScoringModel):
     """The scores of :class:`gsam.kg.HyboNet`, which says what they are."""
 
     relation_scale: Tensor
+    turned: Tensor | None = None
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class HyboNetScores(ScoringModel):
         max_scale: float = 3.5,
         symmetric_scale: float | None = None,
         functional_scale: float | None = None,
+        score_by: str = "asked",
         dropout: float = 0.0,
         curvature: float = 1.0,
         init: str = "kaiming",
@@ -55,6 +57,8 @@ class HyboNetScores(ScoringModel):
         self.scales_differ = self.symmetric_scale is not None or self.functional_scale is not None
         if self.scales_differ:
             self.register_buffer("relation_scale", torch.full((num_relations, 1), self.max_scale))
+        if check_choice("score_by", score_by, ("asked", "functional")) == "functional":
+            self.register_buffer("turned", torch.zeros(num_relations, dtype=torch.bool))
         self.reset_parameters()
         self._place("lorentz", self.curvature, self.node_emb)
 
@@ -78,11 +82,13 @@ class HyboNetScores(ScoringModel):
 
     @torch.no_grad()
     def prepare(self, triples: Tensor) -> None:
-        """Tell the kinds of relations apart that have a scale of their own; see :meth:`KGModel.prepare`."""
+        """Tell the kinds of relations apart that the options speak of; see :meth:`KGModel.prepare`."""
         kinds = {functional_relations: self.functional_scale, symmetric_relations: self.symmetric_scale}
         for kind, scale in kinds.items():  # symmetric ones last, as some are both
             if scale is not None:
                 self.relation_scale[kind(triples, self.num_relations)] = scale
+        if self.turned is not None:
+            self.turned.copy_(turned_relations(triples, self.num_relations))
 
     def _scale(self, rel_type: Tensor) -> Tensor | float:
         return self.relation_scale[rel_type] if self.scales_differ else self.max_scale

@@ -36,14 +36,20 @@ _ENTITIES_CLIMB: Settings = {
     "optimizer": "lorentz-sam",
     "rho": 3.0,
     "groups": {"relations": {"lr": 0.06, "rho": 0.0}, "biases": {"lr": 0.03, "rho": 0.0}},
-    "options": {"init": "identity", "max_scale": 2.5, "symmetric_scale": 6.0},
+    "options": {
+        "init": "identity",
+        "max_scale": 2.5,
+        "symmetric_scale": 6.0,
+        "functional_scale": 3.5,
+        "score_by": "functional",
+    },
     "epochs": 30,
     "validate_every": 10,
 }
 _ENTITIES_CLIMB_BY_CHART: Settings = {
     **_ENTITIES_CLIMB,
     "optimizer": "lorentz-sam-chart",
-    "rho": 1.5,
+    "rho": 2.5,
     "lr": 0.03,
     "groups": {"relations": {"lr": 0.03, "rho": 0.0}, "biases": {"lr": 0.03, "rho": 0.0}},
 }

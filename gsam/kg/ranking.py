@@ -65,8 +65,9 @@ def rank(
     the given entity is the answer and stays, there as here. Models tend to score the given entity high, so dropping it
     flatters them: figures of the two protocols are not comparable.
 
-    A model of ``2 R`` relation types is asked for the head as for the tail of ``(t, r + R, ?)``. One of R relation
-    types is asked for the head itself: TransE, DistMult, ComplEx and RotatE by closed forms, others by scoring all
+    A model of ``2 R`` relation types is asked for the head as for the tail of ``(t, r + R, ?)``. Queries of relations
+    that it has ``turned`` (:class:`gsam.kg.HyboNet`) are ranked by the scores of the reciprocal triples. One of R
+    relation types is asked for the head itself: TransE, DistMult, ComplEx and RotatE by closed forms, others by scoring all
     heads of a relation at once.
 
     Args:
@@ -93,8 +94,7 @@ def rank(
     with evaluating(model):
         ranker = _Ranker(scorer(model), known, rule, block or rows_per_block(graph.num_entities, device))
         ask = ranker.separately if model.num_relations == graph.num_relations else ranker.by_reciprocals
-        mine = ranks.share(triples)
-        positions = ask(mine, graph.num_relations).cpu() if len(mine) else torch.zeros(3, 0, dtype=torch.long)
+        positions = ask(ranks.share(triples), graph.num_relations).cpu()
     best, worst, bad = _joined(ranks.gather(positions))
     if refused := int(bad.sum()):
         raise NonFiniteScoreError(
@@ -116,9 +116,24 @@ class _Ranker:
     def by_reciprocals(self, triples: Tensor, num_relations: int) -> Tensor:
         """Tails, then heads [3, 2T], all asked for as tails."""
         queries, order = _sorted(with_reciprocals(triples, num_relations))
+        turned = getattr(self.scorer, "turned", None)
+        if turned is None:
+            return _unsorted(self._as_asked(queries), order)
+        away = turned[queries[:, 1]]
+        found = [self._as_asked(queries[~away]), self._by_other_direction(queries[away], num_relations)]
+        return _unsorted(torch.cat(found, 1), torch.cat([order[~away], order[away]]))
+
+    def _as_asked(self, queries: Tensor) -> Tensor:
         entity, relation, _ = queries.unbind(1)
         scores = ByQuery(self.scorer, self.scorer.query, entity, relation, self.known.num_entities, self.rows)
-        return _unsorted(self._positions(scores, queries), order)
+        return self._positions(scores, queries)
+
+    def _by_other_direction(self, queries: Tensor, num_relations: int) -> Tensor:
+        """By the scores of the reciprocal triples: the candidates are the heads, the given entity is the tail."""
+        entity, relation, _ = queries.unbind(1)
+        other = (relation + num_relations) % (2 * num_relations)
+        scores = ByRelation(self.scorer, entity, other, self.known.num_entities, self.rows)
+        return self._positions(scores, queries)
 
     def separately(self, triples: Tensor, num_relations: int) -> Tensor:
         """Tails, then heads [3, 2T], by a model without reciprocal relations."""
@@ -136,6 +151,8 @@ class _Ranker:
         """Results for queries [Q, 3] whose scores come block by block."""
         number = self.known.number(queries[:, 0], queries[:, 1])
         bounds = scores.bounds()
+        if not bounds:
+            return torch.zeros(3, 0, dtype=torch.long, device=number.device)
         stops = torch.tensor([stop for _, stop in bounds], device=number.device)
         ends = self.known.counts[number].cumsum(0)[stops - 1]
         totals = ends.diff(prepend=ends.new_zeros(1)).tolist()  # no wait for the device from here on

@@ -37,6 +37,17 @@ def functional_relations(triples: Tensor, num_relations: int) -> Tensor:
     return (found == CATEGORIES.index("1-1")) | (found == CATEGORIES.index("N-1"))
 
 
+def turned_relations(triples: Tensor, num_relations: int) -> Tensor:
+    """Return which relations have many answers to a query while their reciprocal has next to one, bool [R].
+
+    Args:
+        triples: int64 [T, 3], reciprocal ones included.
+        num_relations: R, reciprocal ones included: the reciprocal of r is ``(r + R / 2) % R``.
+    """
+    functional = functional_relations(triples, num_relations)
+    return functional.roll(num_relations // 2) & ~functional
+
+
 def symmetric_relations(triples: Tensor, num_relations: int) -> Tensor:
     """Return whether more than half of the triples (h, r, t) of each relation have (t, r, h) beside them, bool [R].
 

@@ -34,6 +34,9 @@ class ScoringModel(nn.Module):
         ValueError: a size below 1.
     """
 
+    #: relations whose answers are ranked by the reciprocal triples' scores, bool [R]; None: there are none
+    turned: Tensor | None = None
+
     def __init__(self, num_nodes: int, num_relations: int, hidden_channels: int, sparse: bool = False) -> None:
         # not the next constructor in line, which may be KGEModel's: it would draw two tables, to be replaced at once
         nn.Module.__init__(self)

@@ -51,9 +51,9 @@ class HyboNet(HyboNetScores, KGModel):
             (:func:`~gsam.kg.functional_relations`), told by :meth:`prepare` as well; None for the same s. Not in the
             paper.
         score_by: a triple (h, r, t) and its reciprocal (t, r', h) say the same, and have a score each. ``"asked"``
-            ranks the answers to (h, r, ?) by the former, as in the paper. ``"functional"`` ranks them by the latter where
-            queries of r have many answers and those of r' next to one (:func:`~gsam.kg.turned_relations`, told by
-            :meth:`prepare`): which hypernym a synset has is learnt better than which of the hyponyms is meant. It
+            ranks the answers to (h, r, ?) by the former, as in the paper. ``"functional"`` ranks them by the latter
+            where queries of r have many answers and those of r' next to one (:func:`~gsam.kg.turned_relations`, told
+            by :meth:`prepare`): which hypernym a synset has is learnt better than which of its hyponyms is meant. It
             changes :func:`~gsam.kg.rank` and :func:`~gsam.kg.predict`, not training. Not in the paper.
         dropout: share of the head's space coordinates set to 0 before :math:`W_r`, in training; the head stays on the
             hyperboloid. Not in the paper.

@@ -67,8 +67,8 @@ def rank(
 
     A model of ``2 R`` relation types is asked for the head as for the tail of ``(t, r + R, ?)``. Queries of relations
     that it has ``turned`` (:class:`gsam.kg.HyboNet`) are ranked by the scores of the reciprocal triples. One of R
-    relation types is asked for the head itself: TransE, DistMult, ComplEx and RotatE by closed forms, others by scoring all
-    heads of a relation at once.
+    relation types is asked for the head itself: TransE, DistMult, ComplEx and RotatE by closed forms, others by
+    scoring all heads of a relation at once.
 
     Args:
         model: what :func:`~gsam.kg.scorer` takes, on any device; in evaluation mode meanwhile.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from gsam.graphs._csr import CSR, as_index, from_parts, index_dtype
+from gsam.graphs._csr import CSR, as_index, index_dtype
 from gsam.graphs._edges import check_edges, normalized, with_self_loops
 from gsam.graphs._relabel import Relabel
+from gsam.graphs._sample import Draw
 from gsam.graphs.blocks import Block, EdgeScheme, build_block
-from gsam.graphs.sparse import SparseRows
+from gsam.graphs.sparse import SparseRows, sparse_product
 from gsam.graphs.subgraph import Subgraph, subgraph_of
 
 Features = TypeVar("Features", Tensor, SparseRows)
@@ -118,32 +121,43 @@ class Adjacency:
     def _propagate_sparse(self, features: SparseRows) -> SparseRows:
         if features.shape[0] != self.num_nodes:
             raise ValueError(f"expected one row per node, [{self.num_nodes}, F]; found shape {list(features.shape)}")
-        product = self.matrix.to("cpu", features.dtype).view @ features.to_scipy()
-        product.sort_indices()
-        csr = from_parts(product.indptr, product.indices, product.data, product.shape)
-        return SparseRows._wrap(csr.to(features.device))
+        return sparse_product(self.matrix, features)
 
-    def blocks(self, seeds: Tensor, num_layers: int) -> list[Block]:
-        """The blocks that compute ``num_layers`` layers for ``seeds``, the outermost (applied first) first.
+    def blocks(
+        self, seeds: Tensor, num_layers: int, *, max_neighbors: int | None = None, seed: int | Sequence[int] = 0
+    ) -> list[Block]:
+        r"""The blocks that compute ``num_layers`` layers for ``seeds``, the outermost (applied first) first.
 
         ``blocks[0].nodes`` are the nodes whose features are read; the targets of each block are the nodes of the next,
         and those of the last are the seeds. The cost depends on the edges touched, not on the size of the graph.
 
+        With ``max_neighbors=m``, of the :math:`n` in-edges of a node (the self-loop that it was given aside, which
+        stays) only ``m`` are drawn without replacement where :math:`n > m`, each with :math:`n / m` times its weight.
+        So ``blocks[0]`` has at most :math:`S (1 + m + \dots + m^L)` nodes, however many neighbours a node has; its cost
+        does not depend on them either. A weighted sum over a block, and over several one after the other, is right on
+        average: its expectation is the exact one. What a nonlinearity makes of it is not, the less so the smaller m.
+        Where no node has more than m, the blocks are the exact ones, bit for bit.
+
         Args:
             seeds: ``[S]`` nodes, in any order; a repeated seed gives a repeated row.
             num_layers: L, at least 1.
+            max_neighbors: in-edges of a node that are taken in each layer, at least 1; None for all.
+            seed: what is drawn depends on this, the seeds and the graph alone: an integer >= 0, or several.
 
         Raises:
             IndexError: if a seed is outside ``[0, N)`` (on CPU; CUDA reports it as a device assertion).
             TypeError: if ``seeds`` does not hold integers.
-            ValueError: if ``num_layers < 1``.
+            ValueError: if ``num_layers < 1`` or ``max_neighbors < 1``.
         """
         if num_layers < 1:
             raise ValueError(f"num_layers must be at least 1, found {num_layers}")
+        if max_neighbors is not None and max_neighbors < 1:
+            raise ValueError(f"max_neighbors must be at least 1, or None for all, found {max_neighbors}")
         targets = as_index(seeds, self.num_nodes, self.matrix.col.device)
+        draw = None if max_neighbors is None else Draw(max_neighbors, np.random.default_rng(seed))
         blocks: list[Block] = []
         for _ in range(num_layers):
-            blocks.append(build_block(self.matrix, targets, self._relabel, self.scheme, self._edge_id))
+            blocks.append(build_block(self.matrix, targets, self._relabel, self.scheme, self._edge_id, draw))
             targets = blocks[-1].nodes
         return blocks[::-1]
 

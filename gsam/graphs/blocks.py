@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -10,6 +10,8 @@ from torch import Tensor
 
 from gsam.graphs._csr import CSR, take
 from gsam.graphs._relabel import Relabel
+from gsam.graphs._sample import Draw, sample_places
+from gsam.graphs.sparse import SparseRows, sparse_product
 
 
 @dataclass(frozen=True)
@@ -20,23 +22,26 @@ class EdgeScheme:
         normalization: ``"gcn"``, ``"rw"`` or None.
         self_loops: whether each node without a self-loop was given one.
         weighted: whether the user gave edge weights.
+        sampled: whether only some of the in-edges are there, with weights that make up for the others.
     """
 
     normalization: str | None = None
     self_loops: bool = False
     weighted: bool = False
+    sampled: bool = False
 
     @property
     def is_raw(self) -> bool:
-        """Whether the edges are the user's own, none added and none rescaled."""
-        return self.normalization is None and not self.self_loops
+        """Whether the edges are the user's own, none added, none left out and none rescaled."""
+        return self.normalization is None and not self.self_loops and not self.sampled
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """All in-edges of ``T`` target nodes, in local numbers: what one layer needs to compute the targets exactly.
+    """The in-edges of ``T`` target nodes, in local numbers: what one layer needs to compute the targets.
 
-    Edges are grouped by target and keep the order that they have in the graph. A node that is a target occurs among
+    All of them, so that the layer is exact, unless the block was asked for with ``max_neighbors``
+    (:meth:`Adjacency.blocks`). Edges are grouped by target and keep the order that they have in the graph. A node that is a target occurs among
     the targets, and as a source it is that same row, so that layers recognise self-loops.
 
     Attributes:
@@ -73,6 +78,15 @@ class Block:
         self.check_rows(h.shape)
         return self.matrix.matmul(h)
 
+    def propagate(self, features: SparseRows) -> SparseRows:
+        """:meth:`aggregate` of constant sparse features: ``[n_src, F]`` to ``[T, F]``, multiplied on the CPU.
+
+        Raises:
+            ValueError: if ``features`` does not have one row per node of the block.
+        """
+        self.check_rows(features.shape)
+        return sparse_product(self.matrix, features)
+
     def adjoint(self, g: Tensor) -> Tensor:
         """The transpose of :meth:`aggregate`, from targets to sources: ``[T, H]`` to ``[n_src, H]``.
 
@@ -101,13 +115,27 @@ class Block:
         return f"Block(num_targets={self.num_targets}, num_sources={self.nodes.numel()}, num_edges={edges})"
 
 
-def build_block(graph: CSR, targets: Tensor, relabel: Relabel, scheme: EdgeScheme, edge_id: Tensor | None) -> Block:
+def build_block(
+    graph: CSR,
+    targets: Tensor,
+    relabel: Relabel,
+    scheme: EdgeScheme,
+    edge_id: Tensor | None,
+    draw: Draw | None = None,
+) -> Block:
     """The block of ``targets`` ``[T]``, int64 and in range, in time proportional to its edges.
 
-    ``graph`` is the ``[N, N]`` matrix of in-edges, ``edge_id`` ``[nnz]`` the origin of its entries where that is known.
+    ``graph`` is the ``[N, N]`` matrix of in-edges, ``edge_id`` ``[nnz]`` the origin of its entries where that is known;
+    with ``draw`` only some of the entries are taken, beside the self-loops that were given.
     """
-    rowptr, place = graph.places(targets)
+    if draw is None:
+        rowptr, place = graph.places(targets)
+        value = take(graph.value, place)
+    else:
+        rowptr, place, factor = sample_places(graph, targets, draw, last_stays=scheme.self_loops)
+        value, scheme = take(graph.value, place), replace(scheme, sampled=True)
+        value = (value * factor).to(value.dtype)
     sources = take(graph.col, place)
     nodes, local = relabel(targets.to(sources.dtype), rowptr, sources)
-    matrix = CSR(rowptr, local.to(rowptr.dtype), take(graph.value, place), (targets.numel(), nodes.numel()))
+    matrix = CSR(rowptr, local.to(rowptr.dtype), value, (targets.numel(), nodes.numel()))
     return Block(nodes.long(), targets.numel(), matrix, scheme, None if edge_id is None else take(edge_id, place))

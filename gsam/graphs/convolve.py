@@ -36,6 +36,7 @@ def convolve(
       graph: the block must come from an adjacency with ``normalization="gcn"`` and the layer's ``add_self_loops``.
     - Other layers get the raw edges: the block must come from an adjacency with ``normalization=None``. Its weights
       are passed on if the user gave some and the layer takes ``edge_weight``. The layer adds its own self-loops.
+    - Of blocks with ``max_neighbors`` the former make an estimate, as :meth:`Adjacency.blocks` says; others are refused.
     - Layers that look further than one hop, or that divide by a source's degree in another way, are refused; so are
       LSTM and GRU aggregations, whose result in PyG depends on the largest degree in the graph.
 
@@ -67,6 +68,11 @@ def convolve(
     if any(type(module).__name__ in _PADDING for module in conv.modules()):
         raise ValueError(
             f"{type(conv).__name__} has an LSTM or GRU aggregation, which pads to the graph's largest degree"
+        )
+    if block.scheme.sampled:
+        raise ValueError(
+            f"{type(conv).__name__} reads the edges of a block as if all were there, found one with only some of "
+            "them; take blocks without max_neighbors, or use GCNConv, which takes their weights"
         )
     if not block.scheme.is_raw:
         raise ValueError(_wrong_scheme(conv, block, "None"))

@@ -198,6 +198,17 @@ class SparseRows:
         return f"SparseRows(shape={self.shape}, nnz={self.nnz}, dtype={self.dtype}, device='{self.device}')"
 
 
+def sparse_product(matrix: CSR, features: SparseRows) -> SparseRows:
+    """``A @ X``: ``[M, N]`` times ``[N, F]``, multiplied on the CPU in the dtype of ``X``; on its device.
+
+    A row of the result depends on its own entries alone, to the last bit: it is the same for any choice of other rows.
+    """
+    product = matrix.to("cpu", features.dtype).view @ features.to_scipy()
+    product.sort_indices()
+    csr = from_parts(product.indptr, product.indices, product.data, product.shape)
+    return SparseRows._wrap(csr.to(features.device))
+
+
 def _numpy_dtype(dtype: torch.dtype) -> type:
     if dtype not in _VALUE_DTYPES:
         raise TypeError(f"sparse features are torch.float32 or torch.float64, found {dtype}; convert them first")

@@ -37,7 +37,7 @@ class PlainGPN(nn.Module):
         super().__init__()
         normalised = Adjacency.from_edges(dataset.edge_index, dataset.num_nodes, normalization="rw")
         self.edge_index, self.edge_weight = normalised.edge_index, normalised.edge_weight
-        self.x, self.degree, self.dropout = dataset.features.to_dense(), normalised.degree, dropout
+        self.x, self.degree, self.dropout = dataset.features.in_memory().to_dense(), normalised.degree, dropout
         self.encoder, self.valuator = (TwoLayers(dataset.num_features, hidden) for _ in range(2))
         self.score = nn.Linear(hidden, 1)
 

@@ -47,7 +47,7 @@ class PlainMetaGNN(nn.Module):
         super().__init__()
         graph = Adjacency.from_edges(dataset.edge_index, dataset.num_nodes, normalization="gcn")
         self.edge_index, self.edge_weight = graph.edge_index, graph.edge_weight
-        self.x, self.inner, fast = dataset.features.to_dense(), method.inner, method.encoder
+        self.x, self.inner, fast = dataset.features.in_memory().to_dense(), method.inner, method.encoder
         hidden = fast.weight1.shape[1]
         self.gcn = PlainGCN(dataset.num_features, hidden, method.n_way, fast.dropout)
         with torch.no_grad():

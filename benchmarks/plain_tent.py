@@ -31,7 +31,7 @@ class PlainTENT(nn.Module):
             dataset.edge_index, dataset.num_nodes, dataset.edge_weight, normalization="rw", dtype=torch.float32
         )
         self.edge_index, self.edge_weight = normalised.edge_index, normalised.edge_weight
-        self.x, self.degree = dataset.features.to_dense(), normalised.degree
+        self.x, self.degree = dataset.features.in_memory().to_dense(), normalised.degree
         self.dropout, self.temperature = method.dropout, method.temperature
         hidden = method.hidden
         self.first, self.second = (GCNConv(size, hidden, normalize=False) for size in (dataset.num_features, hidden))

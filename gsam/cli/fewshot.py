@@ -40,7 +40,7 @@ def group() -> None:
     epilog="Example: gsam fewshot run --dataset wordnet --split wordnet --optimizer fgsam+ --seeds 0-4 --out runs/1"
 )
 def run(
-    dataset: Annotated[str, typer.Option(help="A name (gsam datasets list), or a .npz or .pt file.")],
+    dataset: Annotated[str, typer.Option(help="A name (gsam datasets list), a .npz or .pt file, or a folder.")],
     out: Out,
     method: Annotated[
         str | None, typer.Option(help="residual-gnn, gpn, proto-net, meta-gnn, amm-gnn, tent, or a baseline.")
@@ -59,6 +59,9 @@ def run(
     max_skipped: MaxSkipped = 100,
     train_ways: Annotated[int | None, typer.Option(help="Classes in a training episode, if not --ways.")] = None,
     train_queries: Annotated[int | None, typer.Option(help="Queries in training, if not --queries.")] = None,
+    max_neighbors: Annotated[
+        int | None, typer.Option(help="Neighbours of a node that a propagation takes, if not all; bounds the memory.")
+    ] = None,
     split: Annotated[
         str, typer.Option(help="Numbers of train, validation and test classes, a published split, or a .json file.")
     ] = "5,5,5",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gsam.datasets.errors import DatasetError
+from gsam.graphs import MappedRows
 
 if TYPE_CHECKING:
     from gsam.datasets.node_dataset import NodeDataset
@@ -41,6 +42,8 @@ def _check_size(data: NodeDataset) -> None:
 
 def _check_features(data: NodeDataset) -> None:
     rows = data.features
+    if isinstance(rows, MappedRows):
+        return  # each row is checked when it is read
     if problem := feature_problem(rows.rowptr, rows.col, rows.value):
         raise _fail(data, problem)
 

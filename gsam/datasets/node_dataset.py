@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gsam.graphs import SparseRows
+from gsam.graphs import MappedRows, SparseRows
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -26,7 +26,7 @@ class NodeDataset:
     Attributes:
         name: Name of the data set.
         edge_index: int64 [2, E], row 0 source, row 1 target, as in PyG.
-        features: N x F sparse rows, float32.
+        features: N x F sparse rows, float32; mapped rows where they stay in their file.
         labels: int64 [N], in 0..C-1, or -1 for a node without a label.
         class_names: C names.
         class_splits: Published class splits: name -> ``{"train": (...), "valid": (...), "test": (...)}``.
@@ -40,7 +40,7 @@ class NodeDataset:
 
     name: str
     edge_index: Tensor
-    features: SparseRows
+    features: SparseRows | MappedRows
     labels: Tensor
     class_names: tuple[str, ...]
     class_splits: ClassSplits = field(default_factory=dict)
@@ -96,7 +96,8 @@ class NodeDataset:
             for name in ("train_mask", "val_mask", "test_mask", "edge_weight")
             if (value := getattr(self, name)) is not None
         }
-        x = self.features.to_dense() if dense else _csr_tensor(self.features)
+        rows = self.features.in_memory()
+        x = rows.to_dense() if dense else _csr_tensor(rows)
         return Data(x=x, edge_index=self.edge_index, y=self.labels, num_nodes=self.num_nodes, **present)
 
     def __repr__(self) -> str:

@@ -46,6 +46,7 @@ class FewShotConfig:
         test_episodes: tasks in the test.
         train_ways: classes in a training episode, at most all base classes are taken; ``None`` for ``ways``.
         train_queries: queries of each class in a training episode; ``None`` for ``queries``.
+        max_neighbors: in-edges of a node that a propagation takes, in training, validation and test; ``None`` for all.
         lr: learning rate.
         weight_decay: L2 penalty of the base optimizer.
         hidden: width of the encoder.
@@ -73,6 +74,7 @@ class FewShotConfig:
     test_episodes: int = 100
     train_ways: int | None = None
     train_queries: int | None = None
+    max_neighbors: int | None = None
     lr: float = 5e-3
     weight_decay: float = 5e-4
     hidden: int = 16
@@ -95,7 +97,15 @@ class FewShotConfig:
             value = getattr(self, name)
             if value is not None and value < 2:
                 raise ValueError(f"expected {name} >= 2, found {value}; one class leaves nothing to tell apart")
-        for name in ("shots", "queries", "validation_episodes", "test_episodes", "hidden", "train_queries"):
+        for name in (
+            "shots",
+            "queries",
+            "validation_episodes",
+            "test_episodes",
+            "hidden",
+            "train_queries",
+            "max_neighbors",
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"expected {name} >= 1, found {value}")
@@ -184,6 +194,7 @@ class FewShotConfig:
             **{name: getattr(self, name) for name in names},
             "train_ways": self.train_ways or self.ways,
             "train_queries": self.train_queries or self.queries,
+            "max_neighbors": self.max_neighbors,
             **self.method_options,
             **recipe(self.optimizer).hyperparameters(**self.optimizer_options),
         }

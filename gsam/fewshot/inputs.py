@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gsam.fewshot.episodes import Episode
-from gsam.graphs import Adjacency, Block, SparseRows, Subgraph
+from gsam.graphs import Adjacency, Block, MappedRows, SparseRows, Subgraph
 
 if TYPE_CHECKING:
     from gsam.datasets import NodeDataset
@@ -22,21 +22,32 @@ class PreparedGraph:
 
     Attributes:
         features: ``[N, F]`` node features.
-        propagated: ``[N, F]`` features after one propagation, the input of a first graph-convolution layer.
+        propagated: ``[N, F]`` features after one propagation, the input of a first graph-convolution layer; None where
+            they are computed for the nodes of each episode instead, because the features stay in their file or
+            ``max_neighbors`` is given.
         adjacency: the normalised adjacency with self-loops.
         degree: ``[N]`` in-degree without the added self-loops.
         dataset: where it comes from.
+        max_neighbors: in-edges of a node that each propagation takes (:meth:`gsam.graphs.Adjacency.blocks`), None for
+            all. What is drawn depends on the nodes of the episode alone, so whoever asks for the same episode again, a
+            resumed run, another method or another optimizer, computes on the same edges.
     """
 
-    features: SparseRows
-    propagated: SparseRows
+    features: SparseRows | MappedRows
+    propagated: SparseRows | None
     adjacency: Adjacency
     degree: Tensor
     dataset: NodeDataset
+    max_neighbors: int | None = None
 
     @classmethod
     def prepare(
-        cls, dataset: NodeDataset, *, normalization: Literal["rw", "gcn"] = "rw", device: str | torch.device = "cpu"
+        cls,
+        dataset: NodeDataset,
+        *,
+        normalization: Literal["rw", "gcn"] = "rw",
+        device: str | torch.device = "cpu",
+        max_neighbors: int | None = None,
     ) -> PreparedGraph:
         """Normalise and propagate.
 
@@ -44,7 +55,14 @@ class PreparedGraph:
             dataset: the graph.
             normalization: ``"rw"`` for :math:`D^{-1}(A + I)`, ``"gcn"`` for :math:`D^{-1/2}(A + I)D^{-1/2}`.
             device: where episodes are computed.
+            max_neighbors: bounds the nodes that S nodes of an episode touch to ``S (1 + m + m^2)``; propagated features
+                and what a layer makes of them are then estimates.
+
+        Raises:
+            ValueError: ``max_neighbors < 1``.
         """
+        if max_neighbors is not None and max_neighbors < 1:
+            raise ValueError(f"expected max_neighbors >= 1, or None for all, found {max_neighbors}")
         adjacency = Adjacency.from_edges(
             dataset.edge_index,
             dataset.num_nodes,
@@ -52,19 +70,21 @@ class PreparedGraph:
             normalization=normalization,
             dtype=dataset.features.dtype,
         )
-        propagated = adjacency.propagate(dataset.features)
+        features = dataset.features
+        whole = max_neighbors is None and isinstance(features, SparseRows)
         return cls(
-            features=dataset.features.to(device),
-            propagated=propagated.to(device),
+            features=features.to(device),
+            propagated=adjacency.propagate(features.in_memory()).to(device) if whole else None,
             adjacency=adjacency.to(device),
             degree=adjacency.degree.to(device),
             dataset=dataset,
+            max_neighbors=max_neighbors,
         )
 
     @cached_property
     def log_degree(self) -> Tensor:
         """Logarithm of the degree, clamped at degree 1: ``[N]``, in the dtype of the features."""
-        return self.degree.clamp(min=1).to(self.features.value.dtype).log()
+        return self.degree.clamp(min=1).to(self.features.dtype).log()
 
     @cached_property
     def raw_adjacency(self) -> Adjacency:
@@ -99,12 +119,16 @@ class NodeInputs:
     @cached_property
     def block(self) -> Block:
         """The one-hop block whose targets are :attr:`nodes`."""
-        return self.graph.adjacency.blocks(self.nodes, 1)[0]
+        return self._block(self.nodes, 0)
 
     @cached_property
     def propagated(self) -> SparseRows:
         """Propagated features of the block's sources: ``[n_src, F]``."""
-        return self.graph.propagated.rows(self.block.nodes)
+        graph, nodes = self.graph, self.block.nodes
+        if graph.propagated is not None:
+            return graph.propagated.rows(nodes)
+        outer = self._block(nodes, 1)
+        return outer.propagate(graph.features.rows(outer.nodes))
 
     @cached_property
     def features(self) -> SparseRows:
@@ -116,8 +140,15 @@ class NodeInputs:
         """What one propagation makes of a constant feature, for the block's sources: ``[n_src]``."""
         return self.graph.row_sums[self.block.nodes]
 
+    def _block(self, targets: Tensor, depth: int) -> Block:
+        graph = self.graph
+        if graph.max_neighbors is None:
+            return graph.adjacency.blocks(targets, 1)[0]
+        seed = (depth, *self.nodes.tolist())
+        return graph.adjacency.blocks(targets, 1, max_neighbors=graph.max_neighbors, seed=seed)[0]
+
     def subgraph(self, hops: int) -> Subgraph:
-        """The neighbourhood on which an unmodified PyG model gives the full-graph result for :attr:`nodes`."""
+        """The whole neighbourhood on which an unmodified PyG model gives the full-graph result for :attr:`nodes`."""
         return self.graph.raw_adjacency.subgraph(self.nodes, hops)
 
 

@@ -21,17 +21,18 @@ class PreparedData:
 
     def __init__(self, dataset: NodeDataset, device: str = "cpu") -> None:
         self.dataset, self.device = dataset, device
-        self._graphs: dict[str, PreparedGraph] = {}
+        self._graphs: dict[tuple[str, int | None], PreparedGraph] = {}
         self._embeddings: dict[Callable[[NodeDataset], Any], Any] = {}
         self._scores: dict[tuple[object, ...], float] = {}
 
-    def graph(self, normalization: Literal["rw", "gcn"]) -> PreparedGraph:
-        """The graph with this normalisation."""
-        if normalization not in self._graphs:
-            self._graphs[normalization] = PreparedGraph.prepare(
-                self.dataset, normalization=normalization, device=self.device
+    def graph(self, normalization: Literal["rw", "gcn"], max_neighbors: int | None = None) -> PreparedGraph:
+        """The graph with this normalisation and this bound on the neighbours of a node."""
+        key = (normalization, max_neighbors)
+        if key not in self._graphs:
+            self._graphs[key] = PreparedGraph.prepare(
+                self.dataset, normalization=normalization, device=self.device, max_neighbors=max_neighbors
             )
-        return self._graphs[normalization]
+        return self._graphs[key]
 
     def embedding(self, embed: Callable[[NodeDataset], Any]) -> Any:
         """What ``embed`` makes of the data set, for a baseline."""

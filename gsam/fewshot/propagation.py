@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gsam.graphs import Adjacency, SparseRows
+from gsam.fewshot.row_products import RowProducts
+from gsam.graphs import Adjacency, MappedRows, SparseRows
 
 if TYPE_CHECKING:
     from gsam.datasets import NodeDataset
@@ -92,7 +93,7 @@ def propagated_features(dataset: NodeDataset) -> PropagatedFeatures:
     return _COMPUTED[dataset]
 
 
-def feature_scores(features: SparseRows, matrix: Any, *, dim: int = 128) -> Tensor:
+def feature_scores(features: SparseRows | MappedRows, matrix: Any, *, dim: int = 128) -> Tensor:
     r"""The tf-idf features in a basis of ``dim`` columns: ``[N, dim]``.
 
     A feature that occurs in :math:`n_f` of the N nodes weighs :math:`1 + \log\frac{1 + N}{1 + n_f}`, and rows are
@@ -108,18 +109,18 @@ def feature_scores(features: SparseRows, matrix: Any, *, dim: int = 128) -> Tens
     return torch.from_numpy(rows @ _feature_basis(rows, matrix, dim=min(dim, *rows.shape)))
 
 
-def _feature_basis(rows: Any, matrix: Any, *, dim: int, iterations: int = 4, seed: int = 0) -> np.ndarray:
+def _feature_basis(rows: RowProducts, matrix: Any, *, dim: int, iterations: int = 4, seed: int = 0) -> np.ndarray:
     """Orthonormal basis ``[F, dim]`` of the leading right singular space of ``matrix @ matrix @ rows``.
 
     Subspace iteration on the side of the features, which are far fewer than the nodes; ten more columns than asked for
     are carried along, so that the last ones asked for converge too.
     """
-    transposed, matrix_t = rows.T.tocsr(), matrix.T.tocsr()
+    matrix_t = matrix.T.tocsr()
     width = min(dim + 10, rows.shape[1])
-    basis = np.random.default_rng(seed).standard_normal((rows.shape[1], width)).astype(rows.dtype)
+    basis = np.random.default_rng(seed).standard_normal((rows.shape[1], width)).astype(np.float32)
     for _ in range(iterations):
         basis, _ = np.linalg.qr(basis)
-        basis = transposed @ (matrix_t @ (matrix_t @ (matrix @ (matrix @ (rows @ basis)))))
+        basis = rows.adjoint(matrix_t @ (matrix_t @ (matrix @ (matrix @ (rows @ basis)))))
     basis, _, _ = np.linalg.svd(basis, full_matrices=False)
     return np.ascontiguousarray(basis[:, :dim])
 
@@ -132,19 +133,29 @@ def centred(rows: Tensor) -> Tensor:
     return F.normalize(torch.where(some, unit - mean, unit), dim=1)
 
 
-def _tf_idf(features: SparseRows) -> Any:
+def _tf_idf(features: SparseRows | MappedRows) -> RowProducts:
     import scipy.sparse as sp
 
-    rows = _of_ordinary_size(sp.csr_array(features.to_scipy(), dtype=np.float32))
-    counts = np.bincount(rows.indices[rows.data != 0], minlength=rows.shape[1])
-    weights = 1 + np.log((1 + rows.shape[0]) / (1 + counts))
-    weighted = rows @ sp.diags_array(weights.astype(np.float32))
-    lengths = np.sqrt(weighted.multiply(weighted).sum(axis=1))
-    return sp.csr_array(sp.diags_array(1 / np.where(lengths > 0, lengths, 1).astype(np.float32)) @ weighted)
+    counts = np.zeros(features.shape[1], dtype=np.int64)
+    plain = RowProducts(features, _of_ordinary_size)
+    for rows in plain.chunks():
+        counts += np.bincount(rows.indices[rows.data != 0], minlength=counts.size)
+    weights = 1 + np.log((1 + features.shape[0]) / (1 + counts))
+    scale = sp.diags_array(weights.astype(np.float32))
+
+    def weighted(chunk: SparseRows) -> Any:
+        rows = _of_ordinary_size(chunk) @ scale
+        lengths = np.sqrt(rows.multiply(rows).sum(axis=1))
+        return sp.csr_array(sp.diags_array(1 / np.where(lengths > 0, lengths, 1).astype(np.float32)) @ rows)
+
+    return RowProducts(features, weighted)
 
 
-def _of_ordinary_size(rows: Any) -> Any:
+def _of_ordinary_size(chunk: SparseRows) -> Any:
     """Each row times a power of two, which changes no digit, so that the squares of large numbers do not overflow."""
+    import scipy.sparse as sp
+
+    rows = sp.csr_array(chunk.to_scipy(), dtype=np.float32)
     _, exponents = np.frexp(abs(rows).max(axis=1).toarray().ravel())
     value = np.ldexp(rows.data, -np.repeat(exponents, np.diff(rows.indptr)))
     return type(rows)((value, rows.indices, rows.indptr), shape=rows.shape)

@@ -62,7 +62,7 @@ class FewShotRun:
     @property
     def graph(self) -> PreparedGraph:
         """The prepared graph of the method."""
-        return self.data.graph(METHODS[self.config.method].normalization)
+        return self.data.graph(METHODS[self.config.method].normalization, self.config.max_neighbors)
 
     def test_episodes(self, seed: int) -> list[Episode]:
         """The test tasks of a seed, the same for every method and optimizer."""

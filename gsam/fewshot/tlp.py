@@ -133,7 +133,7 @@ def self_supervised_embedding(
     if not all(0 <= probability < 1 for probability in drop):
         raise ValueError(f"expected probabilities of dropping in [0, 1), found {drop}")
     chosen, generator = recipe(optimizer), torch.Generator().manual_seed(seed)
-    features = dataset.features.l1_normalized_rows()
+    features = dataset.features.in_memory().l1_normalized_rows()
     encoder = GraphEncoder(dataset.num_features, width, generator).to(features.dtype)
     stepper = chosen.build(encoder.parameters(), lr=lr, total_steps=epochs)
     if hasattr(stepper, "reduce"):

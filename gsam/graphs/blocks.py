@@ -40,8 +40,9 @@ class EdgeScheme:
 class Block:
     """The in-edges of ``T`` target nodes, in local numbers: what one layer needs to compute the targets.
 
-    All of them, so that the layer is exact, unless the block was asked for with ``max_neighbors``
-    (:meth:`Adjacency.blocks`). Edges are grouped by target and keep the order that they have in the graph. A node that is a target occurs among
+    All of them, so that the layer is exact, unless the block was asked for with ``max_neighbors``.
+
+    Edges are grouped by target and keep the order that they have in the graph. A node that is a target occurs among
     the targets, and as a source it is that same row, so that layers recognise self-loops.
 
     Attributes:

@@ -36,7 +36,7 @@ def convolve(
       graph: the block must come from an adjacency with ``normalization="gcn"`` and the layer's ``add_self_loops``.
     - Other layers get the raw edges: the block must come from an adjacency with ``normalization=None``. Its weights
       are passed on if the user gave some and the layer takes ``edge_weight``. The layer adds its own self-loops.
-    - Of blocks with ``max_neighbors`` the former make an estimate, as :meth:`Adjacency.blocks` says; others are refused.
+    - Of a block with ``max_neighbors`` the former make an estimate (:meth:`Adjacency.blocks`); others refuse it.
     - Layers that look further than one hop, or that divide by a source's degree in another way, are refused; so are
       LSTM and GRU aggregations, whose result in PyG depends on the largest degree in the graph.
 

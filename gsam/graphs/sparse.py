@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -98,6 +99,15 @@ class SparseRows:
         """
         return SparseRows._wrap(self._csr.gather(as_index(index, self.shape[0], self.device)))
 
+    def chunks(self, size: int) -> Iterator[SparseRows]:
+        """All rows, ``size`` at a time."""
+        for start in range(0, len(self), size):
+            yield self.rows(torch.arange(start, min(start + size, len(self)), device=self.device))
+
+    def in_memory(self) -> SparseRows:
+        """The matrix itself; :class:`MappedRows` are read."""
+        return self
+
     def matmul(self, weight: Tensor) -> Tensor:
         """``X @ weight``: ``[F, H]`` to ``[N, H]``, computed in the dtype of ``weight`` and differentiable in it.
 
@@ -153,7 +163,7 @@ class SparseRows:
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SparseRows:
         """The same matrix on another device or in another dtype (float32 or float64)."""
         if dtype is not None:
-            _numpy_dtype(dtype)
+            check_value_dtype(dtype)
         return SparseRows._wrap(self._csr.to(device, dtype))
 
     @property
@@ -209,9 +219,14 @@ def sparse_product(matrix: CSR, features: SparseRows) -> SparseRows:
     return SparseRows._wrap(csr.to(features.device))
 
 
-def _numpy_dtype(dtype: torch.dtype) -> type:
+def check_value_dtype(dtype: torch.dtype) -> None:
+    """Raises TypeError unless values may have this dtype."""
     if dtype not in _VALUE_DTYPES:
         raise TypeError(f"sparse features are torch.float32 or torch.float64, found {dtype}; convert them first")
+
+
+def _numpy_dtype(dtype: torch.dtype) -> type:
+    check_value_dtype(dtype)
     return np.float32 if dtype == torch.float32 else np.float64
 
 
@@ -224,7 +239,7 @@ def _check_finite(values: Any) -> None:
 
 
 def _check_parts(rowptr: Tensor, col: Tensor, value: Tensor, shape: tuple[int, int]) -> None:
-    _numpy_dtype(value.dtype)
+    check_value_dtype(value.dtype)
     n, f = shape
     if rowptr.shape != (n + 1,) or col.shape != value.shape or col.dim() != 1:
         found = f"rowptr {list(rowptr.shape)}, col {list(col.shape)}, value {list(value.shape)}"

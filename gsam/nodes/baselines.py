@@ -32,7 +32,7 @@ def features_only(dataset: NodeDataset, split: NodeSplit) -> float:
     import threadpoolctl  # type: ignore[import-untyped]  # scikit-learn's own dependency
     from sklearn.preprocessing import MaxAbsScaler
 
-    features, labels = dataset.features.to_scipy(), dataset.labels
+    features, labels = dataset.features.in_memory().to_scipy(), dataset.labels
     scaler = MaxAbsScaler().fit(features[split.train.numpy()])
     train, val, test = (scaler.transform(features[part.numpy()]) for part in (split.train, split.val, split.test))
     best = (-1.0, 0.0)

@@ -49,7 +49,8 @@ class NodeGraph:
             device: where to compute.
         """
         spec = node_model(model)
-        rows = dataset.features.l1_normalized_rows() if row_normalize else dataset.features
+        rows = dataset.features.in_memory()
+        rows = rows.l1_normalized_rows() if row_normalize else rows
         sparse = spec.sparse and rows.nnz < SPARSE_BELOW * rows.shape[0] * rows.shape[1]
         graph = _graph(dataset, spec.graph)
         return cls(

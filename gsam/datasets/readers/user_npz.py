@@ -123,7 +123,7 @@ def _class_splits(arrays: ArrayFile) -> ClassSplits:
 
 def _arrays(data: NodeDataset) -> dict[str, Any]:
     adjacency = _adjacency_arrays(data)
-    attributes = data.features
+    attributes = data.features.in_memory()
     optional: dict[str, Any] = {
         "class_splits": json.dumps({k: dict(v) for k, v in data.class_splits.items()}) if data.class_splits else None,
         "node_names": np.array(data.node_names, dtype=str) if data.node_names else None,

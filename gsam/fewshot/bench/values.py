@@ -13,7 +13,15 @@ from gsam.fewshot.config import FewShotConfig
 #: keys that say what the tasks are; all methods and optimizers of a block share them
 TASK = ("queries", "test_episodes")
 #: keys that say how long to train
-SCHEDULE = ("episodes", "validate_every", "validation_episodes", "patience", "train_ways", "train_queries")
+SCHEDULE = (
+    "episodes",
+    "validate_every",
+    "validation_episodes",
+    "patience",
+    "train_ways",
+    "train_queries",
+    "max_neighbors",
+)
 #: hyper-parameters that every method and optimizer takes
 COMMON = ("lr", "weight_decay", "hidden", "dropout")
 

@@ -13,7 +13,7 @@ def test_kinds_are_the_types_of_the_configuration() -> None:
     found = field_kinds((*TASK, *SCHEDULE, *COMMON, "split"))
     defaults = {field.name: field.default for field in fields(FewShotConfig)}
     assert found == {name: int if defaults[name] is None else type(defaults[name]) for name in found}
-    assert [name for name in found if defaults[name] is None] == ["train_ways", "train_queries"]
+    assert [name for name in found if defaults[name] is None] == ["train_ways", "train_queries", "max_neighbors"]
     assert field_kinds(("rho", "k")) == {"rho": float, "k": int}
 
 

@@ -42,7 +42,7 @@ def group() -> None:
     epilog="Example: gsam nodes run --dataset texas --model sage --optimizer fgsam --seeds 0-9 --out runs/texas"
 )
 def run(
-    dataset: Annotated[str, typer.Option(help="A name (gsam datasets list), or a .npz or .pt file.")],
+    dataset: Annotated[str, typer.Option(help="A name (gsam datasets list), a .npz or .pt file, or a folder.")],
     out: Out,
     model: Annotated[str, typer.Option(help="gcn, sage, gin, gat, gatv2, pna or mlp (no graph).")] = "gcn",
     optimizer: Annotated[str, typer.Option(help="adam, sam, fgsam, fgsam+, ...; a wrong name lists all.")] = "adam",

@@ -17,6 +17,7 @@ from gsam.datasets.registry import info, list_datasets
 if TYPE_CHECKING:
     from gsam.datasets.knowledge_graph import KnowledgeGraph, OfficialNegatives
     from gsam.datasets.node_dataset import NodeDataset
+    from gsam.datasets.readers.user_folder import save_folder
     from gsam.datasets.readers.user_npz import save_npz
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "load_knowledge_graph",
     "load_nodes",
     "published_splits",
+    "save_folder",
     "save_npz",
 ]
 
@@ -44,6 +46,7 @@ _LAZY = {
     "KnowledgeGraph": "gsam.datasets.knowledge_graph",
     "NodeDataset": "gsam.datasets.node_dataset",
     "OfficialNegatives": "gsam.datasets.knowledge_graph",
+    "save_folder": "gsam.datasets.readers.user_folder",
     "save_npz": "gsam.datasets.readers.user_npz",
 }
 

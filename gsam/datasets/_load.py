@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gsam.datasets.node_dataset import NodeDataset
 
 _NODE_READERS = {".npz": "user_npz", ".pt": "user_pt"}
+_FEATURES = "features.npy"  # in a folder: a graph with labelled nodes
 _TRIPLE_FILES = (".tsv", ".csv", ".nt")
 
 
@@ -39,6 +40,9 @@ def load(name_or_path: str | Path) -> NodeDataset | KnowledgeGraph:
     By path, graphs with labelled nodes: a ``.npz`` in the gnn-benchmark layout or a ``.pt`` with a PyG ``Data``
     (see :func:`gsam.datasets.readers.user_npz.read_npz` and :func:`gsam.datasets.readers.user_pt.read_pt`). Feature
     values, edge directions and self-loops are kept as they are in the file: an undirected graph lists both directions.
+
+    A folder with ``features.npy``, ``edge_index.npy`` and ``labels.npy`` is such a graph, too, whose features stay in
+    their file (:func:`gsam.datasets.readers.user_folder.read_nodes`): for graphs that are large.
 
     By path, knowledge graphs: a folder with ``train.txt``, ``valid.txt`` and ``test.txt``
     (:func:`gsam.datasets.readers.triples_folder.read_folder`), or a ``.tsv``, ``.csv`` or ``.nt`` to be split
@@ -61,8 +65,10 @@ def load(name_or_path: str | Path) -> NodeDataset | KnowledgeGraph:
     if isinstance(name_or_path, str) and known(name_or_path):
         return _load_named(name_or_path)
     path = Path(name_or_path)
-    if path.is_dir() or path.suffix.lower() in _TRIPLE_FILES:
+    if _is_triples(path):
         return _load_triples(path)
+    if _is_nodes_folder(path):
+        return _read_nodes("user_folder", path)
     if path.suffix.lower() in _NODE_READERS:
         return _load_nodes_file(path)
     if path.is_file():
@@ -104,13 +110,23 @@ def load_knowledge_graph(name_or_path: str | Path) -> KnowledgeGraph:
 def _is_knowledge_graph(name_or_path: str | Path) -> bool:
     if isinstance(name_or_path, str) and known(name_or_path):
         return info(name_or_path).is_knowledge_graph
-    return Path(name_or_path).is_dir() or Path(name_or_path).suffix.lower() in _TRIPLE_FILES
+    return _is_triples(Path(name_or_path))
 
 
 def _is_node_set(name_or_path: str | Path) -> bool:
     if isinstance(name_or_path, str) and known(name_or_path):
         return not info(name_or_path).is_knowledge_graph
-    return not Path(name_or_path).is_dir() and Path(name_or_path).suffix.lower() in _NODE_READERS
+    path = Path(name_or_path)
+    return _is_nodes_folder(path) or (not path.is_dir() and path.suffix.lower() in _NODE_READERS)
+
+
+def _is_nodes_folder(path: Path) -> bool:
+    return (path / _FEATURES).is_file()
+
+
+def _is_triples(path: Path) -> bool:
+    folder = path.is_dir() and not _is_nodes_folder(path)
+    return folder or (not path.is_dir() and path.suffix.lower() in _TRIPLE_FILES)
 
 
 def _load_triples(path: Path) -> KnowledgeGraph:
@@ -122,7 +138,11 @@ def _load_triples(path: Path) -> KnowledgeGraph:
 def _load_nodes_file(path: Path) -> NodeDataset:
     if not path.is_file():
         raise DatasetError(f"{path}: no such file")
-    module = importlib.import_module(f"gsam.datasets.readers.{_NODE_READERS[path.suffix.lower()]}")
+    return _read_nodes(_NODE_READERS[path.suffix.lower()], path)
+
+
+def _read_nodes(reader: str, path: Path) -> NodeDataset:
+    module = importlib.import_module(f"gsam.datasets.readers.{reader}")
     return cast("NodeDataset", module.read(path)).validate()
 
 

@@ -9,7 +9,7 @@ from gsam.datasets.errors import DatasetError
 from gsam.datasets.info import DatasetInfo
 
 OWN_DATA = (
-    "a .npz or .pt file (graph with labelled nodes), "
+    "a .npz or .pt file or a folder with features.npy, edge_index.npy and labels.npy (graph with labelled nodes), "
     "or a .tsv, .csv or .nt file or a folder with train.txt, valid.txt and test.txt (knowledge graph)"
 )
 

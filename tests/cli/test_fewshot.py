@@ -129,6 +129,7 @@ def test_bad_data_is_one_line_and_nothing_written(gsam, arrays, quick, tmp_path:
         (("--seeds", "x"), "--seeds"),
         (("--lr", "-1"), "lr"),
         (("--max-skipped", "0"), "max_skipped"),
+        (("--max-neighbors", "0"), "max_neighbors"),
         (("--checkpoint-every", "-1"), "--checkpoint-every"),
         (("--preset", "nope"), "preset"),
         (("--device", "abacus"), "device"),

@@ -11,7 +11,7 @@ import torch
 from scipy import stats
 
 from gsam.checkpoints import Checkpoints
-from gsam.datasets import NodeDataset
+from gsam.datasets import NodeDataset, load_nodes, save_folder
 from gsam.fewshot import (
     GPN,
     ClassSplit,
@@ -288,3 +288,44 @@ def test_every_method_goes_on_from_its_checkpoints(
 
     assert_resumes(train, tmp_path, lives=1)
     assert scores[0] == scores[-1]
+
+
+@pytest.mark.parametrize("method", ["gpn", "residual-gnn", "amm-gnn", "tent"])
+@pytest.mark.parametrize("limit", [None, 2])
+def test_features_in_their_file_give_the_same_run(
+    data: NodeDataset, tmp_path: Path, method: str, limit: int | None
+) -> None:
+    """Losses, accuracies, weights and all baselines, bit for bit."""
+    config = replace(CONFIG, method=method, seeds=(0,), train_ways=3, max_neighbors=limit)
+    save_folder(data, tmp_path / "toy")
+    found = []
+    for kind, source in (("memory", data), ("file", load_nodes(tmp_path / "toy"))):
+        run = FewShotRun(config, source)
+        record = run.record(0, folder=tmp_path / kind)
+        history = json.loads((tmp_path / kind / "history.json").read_text())
+        weights = torch.load(tmp_path / kind / "model.pt", weights_only=True)
+        found.append((without_time(record), without_time(history), weights))
+        assert run.results([record])["hyperparameters"]["max_neighbors"] == limit
+        assert run.graph.max_neighbors == limit
+    assert found[0][:2] == found[1][:2]
+    assert all(torch.equal(weight, found[1][2][name]) for name, weight in found[0][2].items())
+
+
+def test_a_run_with_max_neighbors_resumes(data: NodeDataset, tmp_path: Path) -> None:
+    run = FewShotRun(replace(CONFIG, seeds=(0,), validate_every=2, max_neighbors=1), data)
+
+    def train(checkpoints: Checkpoints | None) -> tuple[torch.nn.Module, History]:
+        trained, found = run.train(0, checkpoints=checkpoints), run.build_method(0)
+        found.load_state_dict(trained.state)
+        return found, trained.history
+
+    assert_resumes(train, tmp_path, lives=1)
+
+
+def test_max_neighbors_trains_and_tests_on_the_same_blocks_again(data: NodeDataset) -> None:
+    config = replace(CONFIG, max_neighbors=1, seeds=(0,))
+    first, again = (FewShotRun(config, data).train(0) for _ in range(2))
+    exact = FewShotRun(replace(config, max_neighbors=None), data).train(0)
+    assert first.history.loss == again.history.loss
+    assert first.test_accuracy == again.test_accuracy
+    assert first.history.loss != exact.history.loss

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import figure_files
 from figure_files import Lines, result, source
 
 COMMANDS = {"fewshot": "`fewshot run`", "nodes": "`nodes run`", "kg": "`kg train`"}
 #: files whose figures stand on both pages
-NAMES = ("resume", "large", "riemannian_step")
+NAMES = ("resume", "large", "soak", "riemannian_step")
 
 
 def there(name: str) -> bool:
@@ -34,21 +36,47 @@ def resume() -> Lines:
 def large() -> Lines:
     """Seconds and memory on large graphs."""
     found = result("large")
-    kg, nodes = found["kg"], found["nodes"]
+    kg = found["kg"]
     kg_text = (
         f"HyboNet on {kg['entities']:,} entities with {kg['coordinates']} coordinates each trains an epoch of "
         f"{kg['triples']:,} triples and their reciprocals in {kg['epoch_seconds']:.0f} s and ranks {kg['queries']:,} "
         f"queries in {kg['ranking_seconds']:.0f} s, with at most {kg['peak_memory_gib']:.1f} GiB of memory."
     )
-    nodes_text = (
-        f"On a graph of {nodes['nodes']:,} nodes {nodes['episodes']} episodes with `{nodes['optimizer']}` take "
-        f"{nodes['train_seconds']:.1f} s after {nodes['prepare_seconds']:.0f} s of preparation, with at most "
-        f"{nodes['peak_memory_gib']:.1f} GiB."
-    )
+    few_shot = " ".join(_few_shot(found[part]) for part in ("arxiv", "nodes"))
     return [
-        f"**Large graphs**, one process each: {kg_text} {nodes_text}",
+        f"**Large graphs**, random ones, one process each: {kg_text} {few_shot}",
         "",
         source("large"),
+        "",
+    ]
+
+
+def _few_shot(found: dict[str, Any]) -> str:
+    limit = found["max_neighbors"]
+    blocks = "exact blocks" if limit is None else f"at most {limit} neighbours of a node in a block"
+    return (
+        f"On a graph of {found['nodes']:,} nodes, {found['edges']:,} edges and {found['features']} features in their "
+        f"file, {found['episodes']} training episodes of GPN with `{found['optimizer']}` and {blocks} take "
+        f"{found['train_seconds']:.1f} s after {found['prepare_seconds']:.0f} s of preparation, with at most "
+        f"{found['peak_memory_gib']:.1f} GiB."
+    )
+
+
+def soak() -> Lines:
+    """Whether memory grows over a long training."""
+    found = result("soak")
+    names = {"fewshot": "few-shot", "kg": "knowledge-graph"}
+    parts = [
+        f"{found[part]['trainings']} {name} trainings in {found[part]['minutes']:.0f} minutes, "
+        f"{found[part]['mib_a_minute']:+.2f} MiB a minute in the second half at {found[part]['last_mib']:.0f} MiB"
+        for part, name in names.items()
+    ]
+    flat = all(found[part]["flat"] for part in names)
+    return [
+        f"**Memory over time**, one process after the other: {'; '.join(parts)}. The bound is {found['kg']['bound']:g} "
+        f"MiB a minute: {'kept' if flat else 'not kept'}.",
+        "",
+        source("soak"),
         "",
     ]
 
@@ -71,5 +99,5 @@ def riemannian_step() -> Lines:
 
 def training() -> Lines:
     """All of them whose files are there."""
-    blocks = {"resume": resume, "large": large, "riemannian_step": riemannian_step}
+    blocks = {"resume": resume, "large": large, "soak": soak, "riemannian_step": riemannian_step}
     return [line for name in NAMES if there(name) for line in blocks[name]()]

@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
+from bench_large import stored_dataset
 from harness import save
 
-from gsam.datasets import load_knowledge_graph, load_nodes, save_folder
+from gsam.datasets import load_knowledge_graph, load_nodes
 from gsam.fewshot import FewShotRun, PreparedData
 from gsam.fewshot import configure as configure_fewshot
 from gsam.kg import KGRun
@@ -35,16 +36,16 @@ OPTIMIZERS = ("adam", "fgsam+", "esam")
 def fewshot() -> None:
     """One training and test of GPN after the other, exact ones in turn with drawn blocks on mapped features."""
     with tempfile.TemporaryDirectory() as folder:
-        memory = load_nodes("wordnet")
-        save_folder(memory, Path(folder) / "wordnet")
-        kinds = ((PreparedData(memory), None), (PreparedData(load_nodes(Path(folder) / "wordnet")), 5))
+        stored = stored_dataset(Path(folder), 50_000, 250_000)
+        kinds = ((PreparedData(load_nodes("wordnet")), None), (PreparedData(stored), 5))
         for seed in itertools.count():
             data, limit = kinds[seed % 2]
             config = configure_fewshot(
-                "wordnet",
+                data.dataset.name,
                 method="gpn",
                 optimizer=OPTIMIZERS[seed % len(OPTIMIZERS)],
                 seeds=(seed,),
+                split="15,10,15",
                 episodes=100,
                 max_neighbors=limit,
                 test_episodes=20,

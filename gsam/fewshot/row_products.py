@@ -9,15 +9,12 @@ import numpy as np
 
 from gsam.graphs import MappedRows, SparseRows
 
-#: rows of a chunk
-CHUNK = 2**16
-
 
 class RowProducts:
     """The matrix ``X`` ``[N, F]`` that a function of the rows makes of the features.
 
-    Of features in memory the chunks are made once and kept; of :class:`~gsam.graphs.MappedRows` they are read and made
-    anew for each product. The results are the same, bit for bit.
+    Of features in memory all rows are one chunk, made once and kept; of :class:`~gsam.graphs.MappedRows` they are read
+    and made anew for each product. The results are the same, bit for bit, whatever the chunks are.
 
     Args:
         features: ``[N, F]``.
@@ -39,12 +36,18 @@ class RowProducts:
 
     def adjoint(self, dense: np.ndarray) -> np.ndarray:
         """``X^T @ dense``: ``[N, H]`` to ``[F, H]``."""
-        start, total = 0, np.zeros((self.shape[1], dense.shape[1]), dtype=dense.dtype)
+        import scipy.sparse as sp
+
+        start, total = 0, None
         for chunk in self.chunks():
             stop = start + chunk.shape[0]
-            total += chunk.T @ dense[start:stop]
-            start = stop
-        return total
+            rows, factor = chunk, dense[start:stop]
+            if total is not None:  # go on adding to it in the order of the rows, as if there were one chunk
+                rows = sp.vstack([sp.eye_array(self.shape[1], dtype=chunk.dtype), chunk], format="csr")
+                factor = np.concatenate([total, factor])
+            total, start = rows.T @ factor, stop
+        return np.zeros((self.shape[1], dense.shape[1]), dense.dtype) if total is None else total
 
     def _made(self) -> Iterator[Any]:
-        return map(self._transform, self._features.chunks(CHUNK))
+        features = self._features
+        return map(self._transform, [features] if isinstance(features, SparseRows) else features.chunks())

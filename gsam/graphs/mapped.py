@@ -12,10 +12,8 @@ import torch
 from torch import Tensor
 
 from gsam.graphs._csr import CSR, as_index, index_dtype
-from gsam.graphs.sparse import SparseRows, check_value_dtype
+from gsam.graphs.sparse import SparseRows, check_value_dtype, rows_of_a_chunk
 
-#: rows that are read at a time where all are wanted
-CHUNK = 2**16
 _RESIDENT = 2**28  # bytes of the file that are kept mapped
 _AROUND = 2**16  # bytes that the kernel maps around one that is read
 
@@ -71,8 +69,9 @@ class MappedRows:
         self._read(ids.size * (self._array.strides[0] + _AROUND))
         return found
 
-    def chunks(self, size: int = CHUNK) -> Iterator[SparseRows]:
-        """All rows, ``size`` at a time."""
+    def chunks(self, size: int | None = None) -> Iterator[SparseRows]:
+        """All rows, ``size`` at a time; by default so many that they take tens of megabytes if they are dense."""
+        size = size or rows_of_a_chunk(self.shape[1])
         for start in range(0, len(self), size):
             part = self._array[start : start + size]
             yield self._sparse(part, np.arange(start, start + len(part)))

@@ -14,6 +14,7 @@ from torch import Tensor
 from gsam.graphs._csr import CSR, as_index, from_parts, index_dtype
 
 _VALUE_DTYPES = (torch.float32, torch.float64)
+_CHUNK_VALUES = 2**22
 
 
 class SparseRows:
@@ -99,8 +100,9 @@ class SparseRows:
         """
         return SparseRows._wrap(self._csr.gather(as_index(index, self.shape[0], self.device)))
 
-    def chunks(self, size: int) -> Iterator[SparseRows]:
-        """All rows, ``size`` at a time."""
+    def chunks(self, size: int | None = None) -> Iterator[SparseRows]:
+        """All rows, ``size`` at a time; by default so many that they take tens of megabytes if they are dense."""
+        size = size or rows_of_a_chunk(self.shape[1])
         for start in range(0, len(self), size):
             yield self.rows(torch.arange(start, min(start + size, len(self)), device=self.device))
 
@@ -206,6 +208,11 @@ class SparseRows:
 
     def __repr__(self) -> str:
         return f"SparseRows(shape={self.shape}, nnz={self.nnz}, dtype={self.dtype}, device='{self.device}')"
+
+
+def rows_of_a_chunk(num_features: int) -> int:
+    """How many dense rows to hold at a time."""
+    return max(1, _CHUNK_VALUES // max(1, num_features))
 
 
 def sparse_product(matrix: CSR, features: SparseRows) -> SparseRows:

@@ -16,6 +16,8 @@ from gsam.kg.scorers import Scorer
 #: from their own width (4 to 48) otherwise than the rest: equal entities would then score differently in the last bits
 LANES = 48
 _PARTS_LIMIT = 2**28  # numbers that the parts of all entities may take up to be kept
+_CHUNK = 2**26  # numbers that the parts of some entities may take where those of all do not fit
+_TOGETHER = 2**27  # scores of the queries that then share the parts of a chunk
 _QUERIES = 4096  # whose parts are computed together
 _BLOCK = {"cpu": 2**21}  # scores in a block: 8 MB stay in the cache from product to counts, which 16 MB did not
 _BLOCK_ELSEWHERE = 2**26
@@ -28,7 +30,7 @@ def rows_per_block(num_entities: int, device: torch.device) -> int:
 
 
 class AllEntities:
-    """The parts of all N entities: kept if they fit, else computed again for every block of queries.
+    """The parts of all N entities: kept if they fit, else computed again for every few blocks of queries.
 
     Args:
         make: parts of the entities [n].
@@ -39,15 +41,27 @@ class AllEntities:
     def __init__(self, make: Callable[[Tensor], Parts], num_entities: int, device: torch.device) -> None:
         index = padded(torch.arange(num_entities, device=device))
         width = sum(part.numel() for part in make(index[:1]))
-        self._make = make
-        self._chunks = index.split(max(1, _PARTS_LIMIT // max(1, width) // LANES) * LANES)
-        self._kept = make(index) if len(self._chunks) == 1 else None
+        self._make, self._length = make, len(index)
+        self._kept = make(index) if len(index) * width <= _PARTS_LIMIT else None
+        self._chunks = index.split(max(1, _CHUNK // max(1, width) // LANES) * LANES)
+
+    def together(self, rows: int) -> int:
+        """How many blocks of ``rows`` queries to score at once."""
+        return 1 if self._kept is not None else max(1, _TOGETHER // (rows * self._length))
 
     def scores(self, meet: Callable[[Parts], Tensor]) -> Tensor:
         """Return [B, N'], the scores [B, n] that ``meet`` gives for parts of n entities, side by side."""
         if self._kept is not None:
             return meet(self._kept)
-        return torch.cat([meet(self._make(chunk)) for chunk in self._chunks], 1)
+        found, start = None, 0
+        for chunk in self._chunks:
+            part = meet(self._make(chunk))
+            if found is None:  # filled in place: all of them are never there twice
+                found = part.new_empty(len(part), self._length)
+            found[:, start : start + len(chunk)] = part
+            start += len(chunk)
+        assert found is not None
+        return found
 
 
 @dataclass(frozen=True)
@@ -78,11 +92,12 @@ class ByQuery:
         """Yield the scores [b, N'] of each block; the last N' - N columns are those of the last entity."""
         everything = AllEntities(self.scorer.candidates, self.num_entities, self.relation.device)
         step = max(1, _QUERIES // self.rows) * self.rows
+        together = everything.together(self.rows) * self.rows
         for entity, relation in zip(self.entity.split(step), self.relation.split(step), strict=True):
             parts = self.ask(entity, relation)
-            for start, stop in _cut(0, len(entity), self.rows):
+            for start, stop in _cut(0, len(entity), together):
                 query = tuple(part[start:stop] for part in parts)
-                yield everything.scores(partial(self.scorer.pairwise, query))
+                yield from everything.scores(partial(self.scorer.pairwise, query)).split(self.rows)
 
 
 @dataclass(frozen=True)

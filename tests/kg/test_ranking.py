@@ -161,6 +161,7 @@ def test_entities_in_pieces_give_the_same_ranks(monkeypatch: pytest.MonkeyPatch,
     model = kind(150, types, 6)
     whole = rank(model, graph)
     monkeypatch.setattr(score_blocks, "_PARTS_LIMIT", 600)
+    monkeypatch.setattr(score_blocks, "_CHUNK", 600)
     monkeypatch.setattr(score_blocks, "_QUERIES", 10)
     assert as_lists(rank(model, graph, block=7)) == as_lists(whole)
 

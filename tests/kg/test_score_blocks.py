@@ -39,6 +39,7 @@ def gathered(blocks: ByQuery | ByRelation) -> Tensor:
 def test_tails_of_all_queries_in_order(monkeypatch: pytest.MonkeyPatch, kind: Any, kept: bool, rows: int) -> None:
     if not kept:
         monkeypatch.setattr(score_blocks, "_PARTS_LIMIT", 300)
+        monkeypatch.setattr(score_blocks, "_CHUNK", 300)
     monkeypatch.setattr(score_blocks, "_QUERIES", 20)
     model = kind(N, R, 6).double()
     entity, relation = queries()
@@ -55,6 +56,7 @@ def test_tails_of_all_queries_in_order(monkeypatch: pytest.MonkeyPatch, kind: An
 def test_heads_of_all_queries_in_order(monkeypatch: pytest.MonkeyPatch, kind: Any, kept: bool, rows: int) -> None:
     if not kept:
         monkeypatch.setattr(score_blocks, "_PARTS_LIMIT", 300)
+        monkeypatch.setattr(score_blocks, "_CHUNK", 300)
     model = kind(N, R, 6).double()
     entity, relation = queries()
     blocks = ByRelation(scorer(model), entity, relation, N, rows)
@@ -75,6 +77,7 @@ def test_parts_are_made_once_if_they_fit_and_in_bounded_pieces_if_not(monkeypatc
         assert entities.scores(lambda parts: parts[0].mT).equal(torch.arange(2.0 * LANES, dtype=torch.float64)[None])
     assert asked == [1, 2 * LANES]
     monkeypatch.setattr(score_blocks, "_PARTS_LIMIT", LANES)
+    monkeypatch.setattr(score_blocks, "_CHUNK", LANES)
     asked.clear()
     entities = AllEntities(make, 2 * LANES + 1, torch.device("cpu"))
     for _ in range(2):
@@ -114,3 +117,24 @@ def test_equal_entities_score_equal_to_the_last_bit(kind: Any, dim: int, dtype: 
             if kind is not HyboNet:  # the queries of equal heads of one with a matrix product differ in the last bits
                 found += ByRelation(ours, entity, relation, N, rows)
             assert all(bool((block == block[:, :1]).all()) for block in found)
+
+
+def test_blocks_share_parts_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores and blocks are the same, and parts are made once for as many blocks as may be scored together."""
+    model = HyboNet(2 * LANES + 5, R, 6)
+    entity, relation = torch.arange(20), torch.zeros(20, dtype=torch.long)
+    made: list[int] = []
+    plain = model.candidates
+    blocks = ByQuery(model, model.query, entity, relation, model.num_nodes, 3)
+    with torch.no_grad():
+        expected = list(blocks)
+        monkeypatch.setattr(score_blocks, "_PARTS_LIMIT", 0)
+        monkeypatch.setattr(score_blocks, "_CHUNK", 1)
+        monkeypatch.setattr(model, "candidates", lambda index: made.append(len(index)) or plain(index))
+        for together, passes in ((1, 7), (2, 4), (100, 1)):
+            made.clear()
+            monkeypatch.setattr(score_blocks, "_TOGETHER", together * 3 * 3 * LANES)
+            found = list(blocks)
+            assert [len(block) for block in found] == [len(block) for block in expected]
+            torch.testing.assert_close(torch.cat(found), torch.cat(expected), rtol=1e-5, atol=1e-5)
+            assert made == [1, *[LANES] * (3 * passes)]

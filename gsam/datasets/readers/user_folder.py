@@ -17,7 +17,6 @@ from gsam.graphs import MappedRows
 
 FEATURES = "features.npy"
 _MASKS = ("train_mask", "val_mask", "test_mask")
-_CHUNK = 2**16
 
 
 def read(path: Path) -> NodeDataset:
@@ -80,7 +79,7 @@ def save_folder(data: NodeDataset, path: str | Path) -> None:
     size = (data.num_nodes, data.num_features)
     features = np.lib.format.open_memmap(folder / FEATURES, mode="w+", dtype=np.float32, shape=size)
     start = 0
-    for chunk in data.features.chunks(_CHUNK):
+    for chunk in data.features.chunks():
         features[start : start + len(chunk)] = chunk.to_dense().cpu().numpy()
         start += len(chunk)
     features.flush()

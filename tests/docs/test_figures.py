@@ -88,20 +88,36 @@ def test_killed_runs_and_faults_are_counted(monkeypatch: pytest.MonkeyPatch) -> 
 def test_steps_and_large_graphs_as_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     ratios = {"against_base": {"rsam": 2.0, "lorentz-sam": 1.914}}
     kg = {"entities": 2_500_000, "coordinates": 200, "triples": 10**6, "epoch_seconds": 99.6, "queries": 1000}
-    nodes = {"nodes": 10**6, "episodes": 200, "optimizer": "fgsam+", "train_seconds": 1.26, "prepare_seconds": 20.4}
+    nodes = {"nodes": 10**6, "edges": 10**7, "features": 128, "episodes": 200, "optimizer": "fgsam+"}
+    nodes |= {"train_seconds": 1.26, "prepare_seconds": 20.4, "peak_memory_gib": 2.04, "max_neighbors": 10}
+    soak = {"trainings": 7, "minutes": 15.0, "mib_a_minute": 0.123, "last_mib": 456.7, "bound": 1.0, "flat": True}
     found = {
         "riemannian_step": {"dataset": "wn18rr", "row-sparse": ratios, "dense": ratios},
         "large": {
             "kg": {**kg, "ranking_seconds": 60.0, "peak_memory_gib": 9.96},
-            "nodes": {**nodes, "peak_memory_gib": 2.04},
+            "nodes": nodes,
+            "arxiv": {**nodes, "nodes": 169_343, "max_neighbors": None},
         },
+        "soak": {"fewshot": {**soak, "mib_a_minute": -0.5}, "kg": soak},
     }
     monkeypatch.setattr(figures_training, "result", found.__getitem__)
     monkeypatch.setattr(figures_training, "source", str)
     assert "row-sparse: `rsam` 2.00, `lorentz-sam` 1.91; dense: `rsam`" in " ".join(figures_training.riemannian_step())
     text = " ".join(figures_training.large())
-    for words in ("2,500,000 entities", "in 100 s", "at most 10.0 GiB", "1,000,000 nodes 200 episodes", "take 1.3 s"):
+    for words in (
+        "2,500,000 entities",
+        "in 100 s",
+        "at most 10.0 GiB",
+        "1,000,000 nodes, 10,000,000 edges",
+        "take 1.3 s",
+    ):
         assert words in text
+    assert text.index("exact blocks") < text.index("at most 10 neighbours of a node")
+    text = " ".join(figures_training.soak())
+    assert "7 few-shot trainings in 15 minutes, -0.50 MiB a minute in the second half at 457 MiB; 7 know" in text
+    assert "The bound is 1 MiB a minute: kept." in text
+    found["soak"]["fewshot"]["flat"] = False
+    assert "a minute: not kept." in " ".join(figures_training.soak())
 
 
 # -- few-shot accuracy, on made-up results ----------------------------------------------------------------------------

@@ -23,7 +23,6 @@ class HyboNetScores(ScoringModel):
     """The scores of :class:`gsam.kg.HyboNet`, which says what they are."""
 
     relation_scale: Tensor
-    turned: Tensor | None = None
 
     def __init__(
         self,
@@ -58,7 +57,7 @@ class HyboNetScores(ScoringModel):
         if self.scales_differ:
             self.register_buffer("relation_scale", torch.full((num_relations, 1), self.max_scale))
         if check_choice("score_by", score_by, ("asked", "functional")) == "functional":
-            self.register_buffer("turned", torch.zeros(num_relations, dtype=torch.bool))
+            self.turned = torch.zeros(num_relations, dtype=torch.bool)
         self.reset_parameters()
         self._place("lorentz", self.curvature, self.node_emb)
 

@@ -35,7 +35,7 @@ class ScoringModel(nn.Module):
     """
 
     #: relations whose answers are ranked by the reciprocal triples' scores, bool [R]; None: there are none
-    turned: Tensor | None = None
+    turned: Tensor | None
 
     def __init__(self, num_nodes: int, num_relations: int, hidden_channels: int, sparse: bool = False) -> None:
         # not the next constructor in line, which may be KGEModel's: it would draw two tables, to be replaced at once
@@ -47,6 +47,7 @@ class ScoringModel(nn.Module):
         self.num_relations = num_relations
         self.hidden_channels = hidden_channels
         self.sparse = sparse
+        self.register_buffer("turned", None)
         self.head_bias = self._entity_table(1)
         self.tail_bias = self._entity_table(1)
 

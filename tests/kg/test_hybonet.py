@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from gsam.kg.models import HyboNet
+from gsam.kg.triples import with_reciprocals
 
 N, R, D = 30, 4, 6
 
@@ -167,3 +168,16 @@ def test_functional_relations_have_a_scale_of_their_own() -> None:
         made = model(max_scale=2.0, symmetric_scale=symmetric, functional_scale=3.5)
         made.prepare(triples)
         assert made.relation_scale.squeeze(1).tolist()[:4] == expected
+
+
+def test_turned_relations_are_told_by_preparation_and_saved() -> None:
+    triples = with_reciprocals(torch.tensor([(0, 0, 2), (0, 0, 1), (0, 0, 3), (1, 1, 2)]), R // 2)
+    made, other = (model(score_by="functional") for _ in range(2))
+    assert not made.turned.any()
+    made.prepare(triples)
+    assert made.turned.nonzero().flatten().tolist() == [0]
+    other.load_state_dict(made.state_dict())
+    assert torch.equal(other.turned, made.turned)
+    assert model().turned is None
+    with pytest.raises(ValueError, match="score_by"):
+        model(score_by="reciprocal")

@@ -60,6 +60,18 @@ def test_answers_are_the_best_of_all_scores_computed_one_by_one(name: str, side:
     assert [answer.entity for answer in found] == [f"e{answer.index}" for answer in found]
 
 
+@pytest.mark.parametrize("side", ["head", "tail"])
+def test_answers_of_a_turned_relation_have_the_scores_of_the_reciprocal_triples(side: str) -> None:
+    torch.manual_seed(0)
+    model = build_model("hybonet", SIZE, 4, 6, score_by="functional")
+    asked = 2 if side == "tail" else 6
+    model.turned[asked] = True
+    found = ask(model, 5, 2, side, top=SIZE, known=True)
+    scores = naive(model, [(other, 8 - asked, 5) for other in range(SIZE)])
+    assert [answer.index for answer in found] == sorted(range(SIZE), key=lambda index: -scores[index])
+    assert [answer.score for answer in found] == pytest.approx(sorted(scores, reverse=True), abs=1e-5)
+
+
 @pytest.mark.parametrize("kind", [TransE, DistMult, ComplEx, RotatE])
 def test_a_model_without_reciprocal_relations_is_asked_for_the_head_itself(kind: type[KGEModel]) -> None:
     torch.manual_seed(0)

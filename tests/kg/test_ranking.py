@@ -142,6 +142,24 @@ def test_models_are_ranked_by_their_forward(kind: type[KGEModel], types: int, pr
     assert as_lists(rank(model, GRAPH, protocol=protocol)) == expected
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_answers_of_turned_relations_are_ranked_by_the_reciprocal_triples(protocol: str) -> None:
+    """Relation 0 is turned, 2 is the other way about; the table that the naive ranks look into is turned as well."""
+    torch.manual_seed(1)
+    model = HyboNet(N, 2 * R, 6, score_by="functional").double()
+    model.turned.copy_(torch.tensor([number in (0, 2 + R) for number in range(2 * R)]))
+    scores = all_scores(model, 2 * R)
+    turned = scores.clone()
+    for relation in (0, 2 + R):
+        turned[relation] = scores[(relation + R) % (2 * R)].T
+    expected = naive_ranks(turned, GRAPH, "test", protocol)
+    assert expected != naive_ranks(scores, GRAPH, "test", protocol)
+    assert as_lists(rank(model, GRAPH, protocol=protocol)) == expected
+    model.turned.fill_(True)
+    turned = scores.roll(R, 0).mT
+    assert as_lists(rank(model, GRAPH, protocol=protocol)) == naive_ranks(turned, GRAPH, "test", protocol)
+
+
 @pytest.mark.parametrize("kind", [ComplEx, DistMult, RotatE, TransE])
 def test_raw_tail_ranks_agree_with_pyg(kind: type[KGEModel]) -> None:
     """PyG's ``test``: unfiltered, tails only, ranks from 0 in ``mr`` and from 1 in ``mrr``."""

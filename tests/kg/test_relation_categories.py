@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gsam.kg.relation_categories import CATEGORIES, functional_relations, relation_categories, symmetric_relations
+from gsam.kg.relation_categories import (
+    CATEGORIES,
+    functional_relations,
+    relation_categories,
+    symmetric_relations,
+    turned_relations,
+)
+from gsam.kg.triples import with_reciprocals
 from tests.kg.naive_ranking import random_graph
 
 
@@ -74,3 +81,13 @@ def test_functional_relations_have_less_than_three_tails_for_two_heads() -> None
     between = [(0, 3, 5), (0, 3, 6), (4, 3, 5), (6, 3, 5)]
     triples = torch.tensor([*one_tail, *one_tail, *three_for_two, *between])
     assert functional_relations(triples, none + 2).tolist() == [True, False, False, True]
+
+
+def test_turned_relations_have_many_answers_and_reciprocals_with_one() -> None:
+    """Of relation 0 a head has three tails, and a tail one head; 1 is one to one; of 2 both sides have many."""
+    fan, pairs = [(0, 0, 5), (0, 0, 6), (0, 0, 7)], [(0, 1, 5), (1, 1, 6)]
+    grid = [(head, 2, tail) for head in range(3) for tail in range(4, 7)]
+    triples = with_reciprocals(torch.tensor([*fan, *pairs, *grid]), 4)
+    assert turned_relations(triples, 8).nonzero().flatten().tolist() == [0]
+    flipped = with_reciprocals(torch.tensor([(tail, relation, head) for head, relation, tail in fan]), 4)
+    assert turned_relations(flipped, 8).nonzero().flatten().tolist() == [4]

@@ -316,12 +316,36 @@ def test_nothing_is_said_of_files_that_are_not_there(tmp_path: Path, monkeypatch
     assert figures_kg.knowledge_graphs() == []
     (tmp_path / "kg_accuracy_umls.json").write_text(json.dumps(kg_accuracy("umls")))
     lines = figures_kg.knowledge_graphs()
-    assert "| umls | hybonet | 32 | lorentz-sam | 3 | standard | .250 | .100 | .200 | .300 |" in lines
-    assert "| umls | hybonet | 32 | lorentz-sam | 3 | hybonet | .350 | .100 | .200 | .300 |" in lines
+    assert "| umls | hybonet | 32 | lorentz-sam | 3 | standard | asked | .250 | .100 | .200 | .300 |" in lines
+    assert "| umls | hybonet | 32 | lorentz-sam | 3 | hybonet | asked | .350 | .100 | .200 | .300 |" in lines
     assert "| umls | 1-N | 1,056 | .125 | .300 |" in lines
     assert "| umls | 32 | 150, 140 | 50 | 20.00 | 3.50 | 0 | yes | 1e-07 |" in lines
     assert not any("Published" in line for line in lines)  # there are none on these data
     assert [line for line in lines if line.startswith("- ")] == [figure_files.source("kg_accuracy_umls")]
+
+
+def test_figures_by_either_direction_and_of_a_long_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights scored as usual stand beside those scored by the reciprocal triples."""
+    found = kg_accuracy("umls")
+    found["hyperparameters"]["score_by"] = "functional"
+    found["test_scored_as_asked"] = {"standard": ranks(0.2)["both"], "hybonet": ranks(0.3)["both"]}
+    (tmp_path / "kg_accuracy_umls.json").write_text(json.dumps(found))
+    history = {"epoch": [130, 140, 150], "mrr": [0.1, 0.275, 0.2]}
+    (tmp_path / "kg_long_umls.json").write_text(json.dumps({**found, "history": history}))
+    monkeypatch.setattr(figure_files, "RESULTS", tmp_path)
+    lines = figures_kg.knowledge_graphs_summary()
+    rows = [line.split(" | ")[5:8] for line in lines if line.startswith("| umls")]
+    assert rows == [
+        ["standard", "functional", ".250"],
+        ["hybonet", "functional", ".350"],
+        ["standard", "asked", ".200"],
+        ["hybonet", "asked", ".300"],
+    ]
+    said = next(line for line in lines if line.startswith("150 epochs"))
+    assert "parameters finite, 0 steps skipped, and points within 1e-07" in said
+    assert "validation MRR .275, test MRR in the protocol `hybonet` .350" in said
+    sources = [figure_files.source(name) for name in ("kg_accuracy_umls", "kg_long_umls")]
+    assert [line for line in lines if line.startswith("- ")] == sources
 
 
 def test_seconds_of_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

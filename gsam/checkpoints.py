@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 import torch
@@ -25,10 +25,14 @@ from gsam.distributed import ALONE, Ranks
 from gsam.evaluation import NonFiniteError
 from gsam.files import OutputError, atomic_write
 
+if TYPE_CHECKING:
+    from gsam.datasets import NodeDataset
+
 __all__ = [
     "CHECKPOINTS",
     "CheckpointError",
     "Checkpoints",
+    "about_seed",
     "begin",
     "failing_well",
     "random_states",
@@ -216,6 +220,12 @@ class Checkpoints:
                 f"expected a checkpoint of this training, found one in {self.folder} with {name} {found.get(name)}, "
                 f"not {expected.get(name)}; use another folder, or delete it to start over"
             )
+
+
+def about_seed(config: Mapping[str, Any], seed: int, dataset: NodeDataset) -> State:
+    """What is trained on one of the seeds of a configuration: :attr:`Checkpoints.about`."""
+    sizes = [dataset.num_nodes, dataset.num_edges, dataset.num_features]
+    return {"config": {**config, "seeds": [seed]}, "data": [dataset.name, *sizes]}
 
 
 def begin(

@@ -7,9 +7,12 @@ import math
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from gsam.distributed import Ranks
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for everything the command writes.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
@@ -60,6 +63,19 @@ def choose_device(name: str) -> str:
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("expected a CUDA device for --device cuda, found none; use --device cpu")
     return name
+
+
+def join_processes(device: str, ascent: str, timeout: float) -> tuple[Ranks, str]:
+    """Become one of the processes that ``torchrun`` has started, if it has, and choose the device of this one.
+
+    Raises:
+        ValueError: there is no such device or ascent.
+        LostProcessError: the others do not come.
+    """
+    from gsam.distributed import join, own_device
+
+    where = choose_device(device)
+    return join(where, ascent=ascent, timeout=timeout), own_device(where)
 
 
 def use_threads(count: int) -> None:

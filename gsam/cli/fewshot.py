@@ -20,8 +20,8 @@ from gsam.cli.common import (
     Resume,
     Threads,
     Timeout,
-    choose_device,
     integers,
+    join_processes,
     named_values,
     use_determinism,
     use_threads,
@@ -101,16 +101,14 @@ def run(
     """
     chosen = {name: value for name, value in locals().items() if name not in NOT_CONFIG}
     from gsam.datasets import load_nodes
-    from gsam.distributed import join, own_device
     from gsam.fewshot import FewShotRun, configure
 
     use_threads(threads)
     use_determinism(deterministic)
     config = configure(**chosen, seeds=integers(seeds, "--seeds"), options=named_values(option or []))
-    where = choose_device(device)
-    ranks = join(where, ascent=ascent, timeout=timeout)
+    ranks, where = join_processes(device, ascent, timeout)
     quiet = quiet or not ranks.first
-    prepared = FewShotRun(config, load_nodes(dataset), device=own_device(where), ranks=ranks)
+    prepared = FewShotRun(config, load_nodes(dataset), device=where, ranks=ranks)
     folder = ranks.first_does(lambda: open_folder(config, out, force=force, resume=resume))
     results = run_seeds(prepared, folder, quiet=quiet, checkpoint_every=checkpoint_every)
     show([results], quiet=quiet)

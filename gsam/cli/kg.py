@@ -20,8 +20,8 @@ from gsam.cli.common import (
     Quiet,
     Resume,
     Timeout,
-    choose_device,
     integers,
+    join_processes,
     named_values,
     use_determinism,
     use_threads,
@@ -111,7 +111,6 @@ def train(
     """
     chosen = {name: value for name, value in locals().items() if name not in NOT_CONFIG}
     from gsam.datasets import load_knowledge_graph
-    from gsam.distributed import join, own_device
     from gsam.kg.presets import configure
     from gsam.kg.run import KGRun
 
@@ -123,10 +122,10 @@ def train(
     configs = [configure(**chosen, seed=seed, options=options, groups=groups) for seed in numbers]
     if len(set(numbers)) < len(numbers):
         raise ValueError(f"expected different seeds, found {seeds}")
-    graph, where = load_knowledge_graph(dataset), choose_device(device)
-    ranks = join(where, ascent=ascent, timeout=timeout)
+    graph = load_knowledge_graph(dataset)
+    ranks, where = join_processes(device, ascent, timeout)
     quiet = quiet or not ranks.first
-    runs = [KGRun(config, graph, device=own_device(where), ranks=ranks) for config in configs]
+    runs = [KGRun(config, graph, device=where, ranks=ranks) for config in configs]
     folders = ranks.first_does(lambda: claim(runs, out, force=force, resume=resume))
     for run, folder in zip(runs, folders, strict=True):
         finish(run, folder, quiet=quiet, checkpoint_every=checkpoint_every)

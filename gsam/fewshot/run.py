@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gsam.checkpoints import CHECKPOINTS, Checkpoints
+from gsam.checkpoints import CHECKPOINTS, Checkpoints, about_seed
 from gsam.distributed import ALONE, Ranks
 from gsam.environment import environment
 from gsam.evaluation import mean_ci95
@@ -130,9 +130,7 @@ class FewShotRun:
 
     def checkpoints(self, seed: int, folder: Path, every: float = 30.0) -> Checkpoints:
         """Those of a seed in a folder."""
-        data, config = self.dataset, {**self.config.to_dict(), "seeds": [seed]}
-        sizes = [data.num_nodes, data.num_edges, data.num_features]
-        about = {"config": config, "data": [data.name, *sizes]}
+        about = about_seed(self.config.to_dict(), seed, self.dataset)
         return Checkpoints(folder, every=every, about=about, ranks=self.ranks)
 
     def record(

@@ -27,7 +27,7 @@ from gsam.fewshot import (
 )
 from gsam.fewshot.method import Reduce
 from gsam.optim.recipes import RECIPES
-from tests.fewshot.toy import FEATURES, toy_episode
+from tests.fewshot.toy import FEATURES, toy_dataset, toy_episode
 
 
 def sampler(graph: PreparedGraph, classes: tuple[int, ...] = (0, 1, 2, 3), seed: int = 0) -> EpisodeSampler:
@@ -376,3 +376,31 @@ def test_a_method_chooses_at_the_start_and_before_each_validation(graph: Prepare
         assert all(torch.equal(a.query, b.query) for a, b in zip(episodes, validation, strict=True))
     weights = [score.weight for _, score in method.asked]
     assert not any(torch.equal(a, b) for a, b in itertools.pairwise(weights))  # after the steps in between
+
+
+def test_a_step_on_several_episodes_takes_the_gradient_of_their_mean_loss(graph: PreparedGraph) -> None:
+    episodes = sampler(graph).take(3)
+    method, other = gpn(dropout=0.0).double(), gpn(dropout=0.0).double()
+    graph = PreparedGraph.prepare(toy_dataset(dtype=torch.float64))
+    inputs = [graph.inputs(episode) for episode in episodes]
+    recipe = RECIPES["sgd"]
+    loss = train_step(method, inputs, recipe.build(method.parameters(), lr=0.1), recipe)
+    expected = torch.stack([other.loss(one, peer=False, reduce=torch.mean) for one in inputs]).mean()
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-12)
+    for parameter, its in zip(method.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(parameter, its - 0.1 * its.grad, rtol=1e-12, atol=1e-12)
+
+
+def test_steps_of_a_schedule() -> None:
+    """A step ends where a validation does: 11 episodes in fives are three steps, and 3 more are one."""
+    schedule = Schedule(episodes=25, validate_every=11, meta_batch_size=5)
+    assert [schedule.steps(count) for count in (0, 11, 22, 25)] == [0, 3, 6, 7]
+    assert Schedule(episodes=7, validate_every=3).steps(7) == 7
+
+
+def test_episodes_are_counted_not_steps(graph: PreparedGraph) -> None:
+    history = run(graph, gpn(), episodes=12, validate_every=6, patience=5, meta_batch_size=4)
+    assert history.episode == [6, 12]
+    with pytest.raises(ValueError, match="meta_batch_size >= 1, found 0"):
+        Schedule(meta_batch_size=0)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-T = TypeVar("T")
-S = TypeVar("S", Tensor, Sequence[Any])
+_T = TypeVar("_T")
+_S = TypeVar("_S", Tensor, Sequence[Any])
 
 #: along whose gradient a process climbs
 ASCENTS = ("global", "local")
@@ -64,12 +64,12 @@ class Ranks:
         """Start and end of this process's share of ``count`` things; shares differ by one at most."""
         return count * self.rank // self.size, count * (self.rank + 1) // self.size
 
-    def share(self, things: S) -> S:
+    def share(self, things: _S) -> _S:
         """This process's share of a list or of the rows of a tensor; it may be empty."""
         start, end = self.bounds(len(things))
         return things[start:end]
 
-    def same(self, value: T) -> T:
+    def same(self, value: _T) -> _T:
         """The first process's value, small enough to be pickled."""
         if self.size == 1:
             return value
@@ -78,7 +78,7 @@ class Ranks:
             dist.broadcast_object_list(held, src=0)
         return held[0]
 
-    def first_does(self, work: Callable[[], T]) -> T:
+    def first_does(self, work: Callable[[], _T]) -> _T:
         """Let the first process do something the others wait for; all return what it found, or raise its error."""
         if self.size == 1:
             return work()
@@ -91,10 +91,10 @@ class Ranks:
         result, failure = self.same(found)
         if failure is not None:
             raise failure
-        value: T = result
+        value: _T = result
         return value
 
-    def gather(self, value: T) -> list[T]:
+    def gather(self, value: _T) -> list[_T]:
         """The values of all processes, by rank."""
         if self.size == 1:
             return [value]

@@ -21,16 +21,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from bench_scaling import random_dataset
 from harness import save
 
+from gsam.datasets import save_folder
+
+#: a random graph, on which the baselines beside a run take no time
+GRAPH = "random-2000"
 COMMANDS = {
     "fewshot": (
-        *("fewshot", "run", "--dataset", "wordnet", "--split", "wordnet", "--optimizer", "fgsam+"),
-        *("--episodes", "150", "--validate-every", "5", "--test-episodes", "20", "--patience", "100"),
+        *("fewshot", "run", "--dataset", GRAPH, "--split", "8,6,6", "--optimizer", "fgsam+", "--method", "gpn"),
+        *("--episodes", "400", "--validate-every", "5", "--validation-episodes", "5", "--test-episodes", "20"),
+        *("--patience", "100"),
     ),
     "nodes": (
-        *("nodes", "run", "--dataset", "wordnet", "--split", "random", "--model", "sage", "--optimizer", "fgsam"),
-        *("--epochs", "30", "--validate-every", "2"),
+        *("nodes", "run", "--dataset", GRAPH, "--split", "random", "--model", "sage", "--optimizer", "fgsam"),
+        *("--epochs", "150", "--validate-every", "2", "--patience", "100"),
     ),
     "kg": (
         *("kg", "train", "--dataset", "wordnet-mammals", "--optimizer", "lorentz-sam", "--dim", "10", "--rho", "1"),
@@ -53,6 +59,7 @@ def main() -> None:
     options = parser.parse_args()
     rng, figures = random.Random(options.seed), {}
     with tempfile.TemporaryDirectory() as place:
+        save_folder(random_dataset(2000), Path(place) / GRAPH)
         for name in COMMANDS:
             figures[name] = killed(name, Path(place), rng, 1 if options.smoke else options.kills)
         figures["faults"] = faults(Path(place))
@@ -93,7 +100,8 @@ def killed(name: str, place: Path, rng: random.Random, kills: int) -> dict[str, 
 
 def start(name: str, out: Path, **options: Any) -> subprocess.Popen[bytes]:
     """Begin a run, or go on with it, in a process group of its own."""
-    command = [sys.executable, "-m", "gsam", *COMMANDS[name], "--out", str(out)]
+    given = [str(out.parent / GRAPH) if word == GRAPH else word for word in COMMANDS[name]]
+    command = [sys.executable, "-m", "gsam", *given, "--out", str(out)]
     command += ["--resume", "--checkpoint-every", "0.05", "--quiet"]
     return subprocess.Popen(command, start_new_session=True, **options)
 

@@ -201,7 +201,7 @@ class _Trainer:
             "steps": self.steps,
             "elapsed": elapsed,
             "order": self.order,
-            "losses": torch.stack(self.losses),
+            "losses": self.ranks.mean(torch.stack(self.losses)),  # a local ascent leaves each process its own
             "sampler": self.sampler.state(),
             "skipped": self.guard.skipped,
             "average": None if self.average is None else self.average.state(),

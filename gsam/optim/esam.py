@@ -159,6 +159,9 @@ class _Thinned(Geometry):
     def move(self, site: Site, direction: list[Tensor], scale: float) -> None:
         self.geometry.move(site, direction, scale / site.group["beta"])
 
+    def carries_back(self, group: Mapping[str, Any]) -> bool:
+        return self.geometry.carries_back(group)
+
     def pull_back(self, site: Site, origin: list[Tensor]) -> None:
         self.geometry.pull_back(site, origin)
 

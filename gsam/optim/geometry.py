@@ -51,6 +51,10 @@ class Geometry(ABC):
     def pull_back(self, site: Site, origin: list[Tensor]) -> None:  # noqa: B027
         """Carry the gradients of ``site.params`` from the moved points to ``origin``. Flat: nothing to do."""
 
+    def carries_back(self, group: Mapping[str, Any]) -> bool:
+        """Whether :meth:`pull_back` changes a gradient of this group."""
+        return False
+
     def shares_ball(self, group: Mapping[str, Any]) -> bool:
         """Whether the norm of this group counts in the one ball of all parameters."""
         return True

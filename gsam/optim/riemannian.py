@@ -102,6 +102,10 @@ class Riemannian(Geometry):
             if manifold is not None:
                 point.copy_(self.walk(manifold, point.detach(), scale * along))
 
+    def carries_back(self, group: Mapping[str, Any]) -> bool:
+        """Whether a point on a manifold is in the group, and ``transport`` on."""
+        return bool(group["transport"]) and any(curved_manifold(group, p) is not None for p in group["params"])
+
     def pull_back(self, site: Site, origin: list[Tensor]) -> None:
         """Transport the gradients that were found at moved points, dense or row-sparse; others stay as they are."""
         if not site.group["transport"]:

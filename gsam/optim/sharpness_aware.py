@@ -123,6 +123,11 @@ class SharpnessAware(torch.optim.Optimizer):
         """
         uses = self.keeps_ascent_gradient or self.decides_by_ascent_gradient
         self.module, self.ascent_scope = module, check_scope(ascent, module, uses)
+        if ascent == "local" and any(map(self.geometry.carries_back, self.param_groups)):
+            raise ValueError(
+                "expected ascent='global', or transport=False: each process would carry the averaged gradient back "
+                "from a point of its own, and their weights would part"
+            )
 
     def _check_group(self, group: dict[str, Any]) -> None:
         check_rho(group["rho"])

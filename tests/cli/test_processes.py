@@ -38,13 +38,13 @@ def result(out: Path) -> dict[str, Any]:
 def test_a_process_that_is_killed_ends_the_job_which_can_be_resumed(tmp_path: Path) -> None:
     command = ["kg", "train", "--dataset", str(write_folder(tmp_path / "toy")), *QUICK, "--threads", "1"]
     command += ["--epochs", "60", "--validate-every", "7", "--patience", "1000"]
-    command += ["--optimizer", "lorentz-sam", "--ascent", "local"]
+    command += ["--optimizer", "lorentz-sam"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     process = start(command, whole, "--quiet")
     assert process.wait(timeout=200) == 0, process.stderr and process.stderr.read()
     assert {name: result(whole)["environment"][name] for name in ("processes", "ascent")} == {
         "processes": 2,
-        "ascent": "local",
+        "ascent": "global",
     }
 
     process = start(command, killed, "--quiet", "--checkpoint-every", "0.05")

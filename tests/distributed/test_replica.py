@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from geoopt import ManifoldParameter
 from torch import Tensor, nn
 
 from gsam.distributed import ALONE, Ranks, Replica, average_statistics
-from gsam.optim import AESAM, FGSAM, SAM, LookSAM
+from gsam.manifolds import Lorentz
+from gsam.optim import AESAM, FGSAM, SAM, LookSAM, LorentzSAM, RiemannianAdam
 from tests.processes import in_processes
 
 DOUBLE = torch.float64
@@ -124,6 +126,11 @@ def test_a_local_ascent_needs_an_optimizer_that_climbs_along_its_own_gradient(re
     ):
         with pytest.raises(ValueError, match="descends, or decides, by the ascent gradient"):
             Replica(layer, local, made)
+    space = Lorentz()
+    points = [ManifoldParameter(space.random_normal(3, 4), manifold=space)]
+    with pytest.raises(ValueError, match="or transport=False: each process would carry"):
+        Replica(layer, local, LorentzSAM(points, RiemannianAdam, lr=1))
+    Replica(layer, local, LorentzSAM(points, RiemannianAdam, lr=1, transport=False))
     optimizer = SAM(layer.parameters(), torch.optim.SGD, lr=1)
     replica = Replica(layer, local, optimizer)
     assert (optimizer.ascent_scope, optimizer.module) == ("local", replica)

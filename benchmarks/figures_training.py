@@ -49,7 +49,7 @@ def processes() -> Lines:
     header = ["training", "ascent", "largest relative difference of losses", "of weights", "time over one process"]
     return [
         "**Two processes** (gloo, a thread each) against one on the joint batch, or for a local ascent against m-SAM "
-        "with two shards, in float32. The steps are small, so sending gradients costs about what sharing saves:",
+        "with two shards, in float32. The steps are small here: sending gradients costs what sharing saves, or more:",
         "",
         *table(header, rows),
         "",

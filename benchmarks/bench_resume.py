@@ -187,8 +187,9 @@ def full_disk(place: Path, whole: dict[str, Any]) -> dict[str, Any]:
 
 
 def told(message: str, place: Path) -> str:
-    """What was printed, without the name of the temporary folder."""
-    return message.replace(str(place), "RUNS").strip()
+    """What was printed, without the names of this machine's folders."""
+    checkout = Path(__file__).resolve().parents[1]
+    return message.replace(str(place), "RUNS").replace(f"{checkout}/", "").strip()
 
 
 if __name__ == "__main__":

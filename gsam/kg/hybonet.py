@@ -22,7 +22,8 @@ _TINY = 1e-9  # least squared length of a direction that can be rescaled
 class HyboNetScores(ScoringModel):
     """The scores of :class:`gsam.kg.HyboNet`, which says what they are."""
 
-    relation_scale: Tensor
+    #: s of each relation [R, 1]; None: max_scale for all
+    relation_scale: Tensor | None
 
     def __init__(
         self,
@@ -53,9 +54,8 @@ class HyboNetScores(ScoringModel):
         self.node_emb = self._entity_table(hidden_channels + 1)
         self.rel_transform = nn.Parameter(torch.empty(num_relations, hidden_channels + 1, hidden_channels + 1))
         self.rel_bias = self._relation_table(hidden_channels)
-        self.scales_differ = self.symmetric_scale is not None or self.functional_scale is not None
-        if self.scales_differ:
-            self.register_buffer("relation_scale", torch.full((num_relations, 1), self.max_scale))
+        alike = self.symmetric_scale is None and self.functional_scale is None
+        self.register_buffer("relation_scale", None if alike else torch.full((num_relations, 1), self.max_scale))
         if check_choice("score_by", score_by, ("asked", "functional")) == "functional":
             self.turned = torch.zeros(num_relations, dtype=torch.bool)
         self.reset_parameters()
@@ -83,14 +83,16 @@ class HyboNetScores(ScoringModel):
     def prepare(self, triples: Tensor) -> None:
         """Tell the kinds of relations apart that the options speak of; see :meth:`KGModel.prepare`."""
         kinds = {functional_relations: self.functional_scale, symmetric_relations: self.symmetric_scale}
-        for kind, scale in kinds.items():  # symmetric ones last, as some are both
-            if scale is not None:
-                self.relation_scale[kind(triples, self.num_relations)] = scale
+        if self.relation_scale is not None:
+            self.relation_scale.fill_(self.max_scale)
+            for kind, scale in kinds.items():  # symmetric ones last, as some are both
+                if scale is not None:
+                    self.relation_scale[kind(triples, self.num_relations)] = scale
         if self.turned is not None:
             self.turned.copy_(turned_relations(triples, self.num_relations))
 
     def _scale(self, rel_type: Tensor) -> Tensor | float:
-        return self.relation_scale[rel_type] if self.scales_differ else self.max_scale
+        return self.max_scale if self.relation_scale is None else self.relation_scale[rel_type]
 
     def query(self, head_index: Tensor, rel_type: Tensor) -> Parts:
         """Return the transformed heads with margin and bias, [B, d + 3]; see :meth:`gsam.kg.KGModel.query`."""

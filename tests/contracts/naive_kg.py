@@ -55,7 +55,7 @@ def hybonet(model: Any, h: int, r: int, t: int) -> Tensor:
     """In the coordinates of curvature -c: the point itself, its matrix, time, space and Minkowski product."""
     c = model.manifold.c
     y = model.rel_transform[r] @ model.node_emb.weight[h]
-    scale = model.relation_scale[r, 0] if model.scales_differ else model.max_scale
+    scale = model.max_scale if model.relation_scale is None else model.relation_scale[r, 0]
     time = (torch.sigmoid(c**0.5 * y[0]) * scale + 1 + 0.1) / c**0.5
     space = y[1:] + model.rel_bias.weight[r] / c**0.5
     space = space / space.norm() * (time**2 - 1 / c).sqrt()

@@ -181,3 +181,10 @@ def test_turned_relations_are_told_by_preparation_and_saved() -> None:
     assert model().turned is None
     with pytest.raises(ValueError, match="score_by"):
         model(score_by="reciprocal")
+
+
+def test_preparation_by_other_triples_starts_anew() -> None:
+    made = model(max_scale=2.0, functional_scale=3.5)
+    made.prepare(torch.tensor([(0, 0, 2), (1, 0, 2)]))
+    made.prepare(torch.tensor([(0, 1, 2), (1, 1, 2)]))
+    assert made.relation_scale.squeeze(1).tolist() == [2.0, 3.5, 2.0, 2.0]

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from gsam.checkpoints import Checkpoints
+from gsam.distributed import ALONE, Ranks
 
 TIMES = {"seconds", "epoch_seconds", "eval_seconds"}
 
@@ -22,8 +23,8 @@ class Killed(Exception):
 class Dying(Checkpoints):
     """Raises after so many checkpoints."""
 
-    def __init__(self, folder: Path, lives: int) -> None:
-        super().__init__(folder, every=0)
+    def __init__(self, folder: Path, lives: int, ranks: Ranks = ALONE) -> None:
+        super().__init__(folder, every=0, ranks=ranks)
         self.lives = lives
 
     def save(self, *args: Any) -> None:

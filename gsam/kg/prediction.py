@@ -144,16 +144,17 @@ class _Question:
             )
         device = next(model.parameters()).device
         entity, relation = (torch.tensor([number], device=device) for number in (self.entity, self.relation))
-        reciprocal, turned = model.num_relations != relations, getattr(found, "turned", None)
-        asked, other = (relation, relation + relations) if self.side == 2 else (relation + relations, relation)
-        if reciprocal and not (turned is not None and turned[asked]):
-            return found.pairwise(found.query(entity, asked), found.candidates())[0]
-        if not reciprocal and self.side == 2:
+        if model.num_relations != relations:
+            turned, other = getattr(found, "turned", None), relation + relations
+            asked, relation = (relation, other) if self.side == 2 else (other, relation)
+            if turned is None or not turned[asked]:
+                return found.pairwise(found.query(entity, asked), found.candidates())[0]
+        elif self.side == 2:
             return found.pairwise(found.query(entity, relation), found.candidates())[0]
-        if not reciprocal and isinstance(found, HeadScorer):
+        elif isinstance(found, HeadScorer):
             return found.pairwise(found.head_query(entity, relation), found.candidates())[0]
         heads = torch.arange(self.graph.num_entities, device=device)
-        return found.pairwise(found.query(heads, other.expand_as(heads)), found.candidates(entity))[:, 0]
+        return found.pairwise(found.query(heads, relation.expand_as(heads)), found.candidates(entity))[:, 0]
 
 
 def _number(given: Any, count: int, look_up: Any, what: str) -> int:

@@ -31,7 +31,7 @@ from tests.fewshot.toy import toy_dataset
 from tests.kg.toy_graph import SIZE, toy_graph
 from tests.nodes.conftest import with_masks
 from tests.processes import in_processes
-from tests.resume import Killed
+from tests.resume import Dying, Killed
 
 Found = dict[str, Any]
 
@@ -225,20 +225,6 @@ def test_local_is_msam(tmp_path: Path) -> None:
 # -- dying and going on ------------------------------------------------------------------------------------------------
 
 
-class Dying(Checkpoints):
-    """Every process raises after so many checkpoints."""
-
-    def __init__(self, folder: Path, ranks: Ranks, lives: int) -> None:
-        super().__init__(folder, every=0, ranks=ranks)
-        self.lives = lives
-
-    def save(self, *args: Any) -> None:
-        super().save(*args)
-        self.lives -= 1
-        if not self.lives:
-            raise Killed
-
-
 RESUMED = {"fewshot": ("fgsam", 1), "nodes": ("sam", 1), "kg": ("lorentz-sam shared sparse", 5)}
 
 
@@ -250,7 +236,7 @@ def every_resumed(ranks: Ranks, folder: str) -> dict[str, Any]:
         while f"{loop} again" not in results:
             torch.manual_seed(1000 + deaths)
             try:
-                results[f"{loop} again"] = LOOPS[loop](ranks, case, Dying(place, ranks, lives), dropout=0.3)
+                results[f"{loop} again"] = LOOPS[loop](ranks, case, Dying(place, lives, ranks), dropout=0.3)
             except Killed:
                 deaths += 1
         results |= {loop: LOOPS[loop](ranks, case, dropout=0.3), f"{loop} deaths": deaths}

@@ -71,6 +71,9 @@ class Checkpoints:
         on_note: told what went wrong and was mended, such as a damaged file; default :func:`warnings.warn`.
         ranks: the processes of the training. The first one writes, and decides when; all of them read, from a folder
             that they share, and as many have to go on as have stopped. Each has random numbers of its own.
+        apart: each process writes checkpoints of its own, in ``rank-0``, ``rank-1``, ... below the folder: for models
+            of which each has other rows (:class:`~gsam.distributed.SplitEmbedding`). They go on from the newest ones
+            that are of the same step.
 
     Raises:
         ValueError: ``every`` is negative.
@@ -90,12 +93,16 @@ class Checkpoints:
         about: Mapping[str, Any] | None = None,
         on_note: Callable[[str], Any] = warnings.warn,
         ranks: Ranks = ALONE,
+        apart: bool = False,
     ) -> None:
         if not every >= 0:
             raise ValueError(f"expected seconds >= 0 between checkpoints, found {every}")
-        self.folder, self.every, self.about, self.on_note = Path(folder), every, dict(about or {}), on_note
-        self.ranks = ranks
+        self.every, self.about, self.on_note = every, dict(about or {}), on_note
+        self.ranks, self.apart = ranks, apart
+        self._shared = Path(folder)
+        self.folder = self._shared / f"rank-{ranks.rank}" if apart else self._shared
         self._written = time.monotonic()
+        self._number = 0  # of those written so far
 
     @property
     def last(self) -> Path:
@@ -123,8 +130,10 @@ class Checkpoints:
         Raises:
             CheckpointError: it cannot be written; the last good one is left.
         """
-        random = self.ranks.gather(random_states())
-        self.ranks.first_does(lambda: self._write(model, optimizer, progress, random))
+        random = [random_states()] if self.apart else self.ranks.gather(random_states())
+        self._number += 1
+        who = self.ranks.all_do if self.apart else self.ranks.first_does
+        who(lambda: self._write(model, optimizer, progress, random))
         self._written = time.monotonic()
 
     def _write(
@@ -134,6 +143,7 @@ class Checkpoints:
             "about": self._about(model, optimizer),
             "model": model.state_dict(),
             "optimizer": _without_manifolds(optimizer.state_dict()),
+            "number": self._number,
             "random": random,
             "progress": dict(progress),
         }
@@ -160,13 +170,15 @@ class Checkpoints:
         Raises:
             CheckpointError: there are checkpoints, but no whole one, or it is of something else.
         """
-        state = self._newest()
+        self._check_layout()
+        state = self._newest_of_all() if self.apart else self._newest()
         if state is None:
             return None
         self._check(state["about"], self._about(model, optimizer))
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(_with_manifolds(state["optimizer"], optimizer))
-        set_random_states(state["random"][self.ranks.rank])
+        set_random_states(state["random"][0 if self.apart else self.ranks.rank])
+        self._number = state.get("number", 0)
         progress: State = state["progress"]
         return progress
 
@@ -177,7 +189,7 @@ class Checkpoints:
 
     def save_best(self, weights: Mapping[str, Tensor]) -> None:
         """Write weights, a model's ``state_dict``, to ``best.pt``; ``torch.load`` reads them."""
-        if self.ranks.first:
+        if self.ranks.first or self.apart:
             with atomic_write(self.best) as file:
                 write_checked(file, dict(weights))
 
@@ -185,10 +197,12 @@ class Checkpoints:
         """Delete the checkpoints, when the training is finished and its results are kept."""
         if not self.ranks.first:
             return
-        for path in (self.last, self.previous, self.best):
-            path.unlink(missing_ok=True)
-        if self.folder.is_dir() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        folders = [self._shared / f"rank-{rank}" for rank in range(self.ranks.size)] if self.apart else []
+        for folder in (*folders, self._shared):
+            for path in (self.last, self.previous, self.best):
+                (folder / path.name).unlink(missing_ok=True)
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
     def _newest(self) -> State | None:
         damaged: list[str] = []
@@ -206,6 +220,44 @@ class Checkpoints:
         if damaged:
             raise CheckpointError(f"{damaged[0]}; none before it is whole: delete {self.folder} to start over")
         return None
+
+    def _newest_of_all(self) -> State | None:
+        """The own one of the newest step that all processes have a checkpoint of."""
+        state = self.ranks.all_do(self._newest)
+        numbers = self._numbers(state)
+        if set(numbers) <= {None, 1} and None in numbers:  # they were stopped before all had their first one
+            return None
+        if None in numbers:
+            raise CheckpointError(
+                f"expected a checkpoint of each of the {self.ranks.size} processes in {self._shared}, found none of "
+                f"process {numbers.index(None)}; start as many as there were, or delete the folder to start over"
+            )
+        oldest = min(number for number in numbers if number is not None)
+
+        def back() -> State | None:  # one that was written while another process was stopped
+            return state if state is None or state["number"] == oldest else read_checked(self.previous)
+
+        state = self.ranks.all_do(back)
+        if set(self._numbers(state)) != {oldest}:
+            raise CheckpointError(
+                f"expected checkpoints of the same step in {self._shared}, found others; delete it to start over"
+            )
+        return state
+
+    def _numbers(self, state: State | None) -> list[int | None]:
+        return self.ranks.gather(None if state is None else int(state["number"]))
+
+    def _check_layout(self) -> None:
+        """Refuse to start over where checkpoints lie that are made in the other way."""
+        apart = any(self._shared.glob("rank-*/*.pt"))
+        whole = any((self._shared / path.name).exists() for path in (self.last, self.previous))
+        if whole if self.apart else apart:
+            one, each = "one for all processes", "one of each process"
+            expected, found = (each, one) if self.apart else (one, each)
+            raise CheckpointError(
+                f"expected {expected} in {self._shared}, found {found}; go on with tables split, or whole, as they "
+                "were, or delete the folder to start over"
+            )
 
     def _about(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> State:
         shapes = {name: list(value.shape) for name, value in model.state_dict().items()}

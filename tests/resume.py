@@ -23,8 +23,8 @@ class Killed(Exception):
 class Dying(Checkpoints):
     """Raises after so many checkpoints."""
 
-    def __init__(self, folder: Path, lives: int, ranks: Ranks = ALONE) -> None:
-        super().__init__(folder, every=0, ranks=ranks)
+    def __init__(self, folder: Path, lives: int, ranks: Ranks = ALONE, **options: Any) -> None:
+        super().__init__(folder, every=0, ranks=ranks, **options)
         self.lives = lives
 
     def save(self, *args: Any) -> None:

@@ -44,7 +44,7 @@ Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait for a
 #: options of the commands that train which are no settings of a run
 NOT_CONFIG = (
     *("out", "seeds", "option", "device", "threads", "quiet", "force", "resume"),
-    *("checkpoint_every", "deterministic", "ascent", "timeout"),
+    *("checkpoint_every", "deterministic", "ascent", "timeout", "split_tables"),
 )
 
 

@@ -104,6 +104,9 @@ def train(
     deterministic: Deterministic = False,
     ascent: Ascent = "global",
     timeout: Timeout = 600.0,
+    split_tables: Annotated[
+        bool, typer.Option("--split-tables", help="With several processes: each has a part of the entities' rows.")
+    ] = False,
 ) -> None:
     """Train a model on a knowledge graph, rank the test triples, and draw the embedding and the learning curve.
 
@@ -125,7 +128,7 @@ def train(
     graph = load_knowledge_graph(dataset)
     ranks, where = join_processes(device, ascent, timeout)
     quiet = quiet or not ranks.first
-    runs = [KGRun(config, graph, device=where, ranks=ranks) for config in configs]
+    runs = [KGRun(config, graph, device=where, ranks=ranks, split_tables=split_tables) for config in configs]
     folders = ranks.first_does(lambda: claim(runs, out, force=force, resume=resume))
     for run, folder in zip(runs, folders, strict=True):
         finish(run, folder, quiet=quiet, checkpoint_every=checkpoint_every)

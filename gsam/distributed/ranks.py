@@ -94,6 +94,20 @@ class Ranks:
         value: _T = result
         return value
 
+    def all_do(self, work: Callable[[], _T]) -> _T:
+        """Let every process do something; where it fails in one of them, all raise the error."""
+        if self.size == 1:
+            return work()
+        failure: Exception | None = None
+        try:
+            found = work()
+        except Exception as error:  # told to the others, who would wait for ever
+            failure = error
+        failures = [error for error in self.gather(failure) if error is not None]
+        if failures:
+            raise failure or failures[0]
+        return found
+
     def gather(self, value: _T) -> list[_T]:
         """The values of all processes, by rank."""
         if self.size == 1:
@@ -134,6 +148,50 @@ class Ranks:
         with _together():
             dist.all_gather(found, padded)
         return torch.cat([part[:count] for part, count in zip(found, counts.tolist(), strict=True)])
+
+    def exchange(self, values: Tensor, going: list[int], coming: list[int]) -> Tensor:
+        """Send rows to every process and receive rows from every one.
+
+        Args:
+            values: the rows for the processes, in the order of these.
+            going: how many rows each of them gets.
+            coming: how many each of them sends.
+
+        Returns:
+            The rows received, in the order of the processes.
+        """
+        if self.size == 1:
+            return values
+        found = values.new_empty(sum(coming), *values.shape[1:])
+        with _together():
+            dist.all_to_all_single(found, values.contiguous(), coming, going)
+        return found
+
+    def collect(self, values: Tensor) -> Tensor:
+        """The rows of all processes below each other, on the CPU, in the first process; elsewhere the own ones."""
+        counts = self.gather(len(values))
+        if not self.first:
+            with _together():
+                dist.send(values.contiguous(), dst=0)
+            return values.cpu()
+        found = torch.empty(sum(counts), *values.shape[1:], dtype=values.dtype)
+        parts = found.split(counts)
+        parts[0].copy_(values)
+        for rank in range(1, self.size):  # one part at a time is there twice
+            part = values.new_empty(parts[rank].shape)
+            with _together():
+                dist.recv(part, src=rank)
+            parts[rank].copy_(part)
+        return found
+
+    def in_turn(self, work: Callable[[], _T]) -> _T:
+        """What ``work`` returns, done by one process after the other: for what takes much memory meanwhile."""
+        for _ in range(self.rank):
+            self.gather(None)  # which waits for all
+        found = work()
+        for _ in range(self.rank, self.size):
+            self.gather(None)
+        return found
 
     def draw_apart(self) -> None:
         """Give torch's random numbers of this process, such as dropout masks, a stream of their own."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gsam.distributed.ranks import Ranks
+from gsam.distributed.split import row_split, split_tables
 from gsam.optim import SharpnessAware
+from gsam.optim.shards import Shards
 
 _NONE, _SPARSE, _DENSE = 0, 1, 2  # what kind of gradient a parameter has; where they differ, the largest
 
@@ -27,22 +29,30 @@ class Replica(nn.Module):
     ``DistributedDataParallel`` does this while ``backward`` runs, for a model that is called through its ``forward``
     and has the same parameters in use in every process. Here the loss may come from any method of the model, a
     parameter may be without a gradient in some processes or in all (as in the passes of a peer), and of a row-sparse
-    gradient only the touched rows are sent.
+    gradient only the touched rows are sent. Tables that are split (:class:`SplitEmbedding`) have their gradients from
+    all processes by themselves.
 
     Args:
-        module: the model; the same weights in every process.
+        module: the model; the same weights in every process, but for the tables that are split.
         ranks: the processes.
         optimizer: of the model's parameters. With ``ranks.ascent == "local"`` it must be sharpness-aware, and climbs
             along the gradient of its own process from now on.
 
+    Attributes:
+        shards: the parameters of which other processes have the rest.
+
     Raises:
-        ValueError: a local ascent is wanted of an optimizer that has none, or that descends with its gradient.
+        ValueError: a local ascent is wanted of an optimizer that has none, or that descends with its gradient; or there
+            are split tables, and the ascent is local, or the optimizer was made before they were split, or cannot have
+            them.
     """
 
     def __init__(self, module: nn.Module, ranks: Ranks, optimizer: torch.optim.Optimizer) -> None:
         super().__init__()
         self.module, self.ranks = module, ranks
         self._averages = True
+        self._split = row_split(module)
+        self.shards = self._shards(optimizer)
         if ranks.size > 1 and ranks.ascent == "local":
             if not isinstance(optimizer, SharpnessAware):
                 raise ValueError(
@@ -50,6 +60,22 @@ class Replica(nn.Module):
                     "which does not climb; use ascent 'global'"
                 )
             optimizer.set_ascent("local", self)
+
+    def _shards(self, optimizer: torch.optim.Optimizer) -> Shards:
+        shards = Shards([table.weight for table in split_tables(self.module).values()], self.ranks.sum)
+        if not shards:
+            return shards
+        if self.ranks.ascent == "local":
+            raise ValueError("expected ascent='global' with tables that are split over processes, found 'local'")
+        known = {param for group in optimizer.param_groups for param in group["params"]}
+        for name, table in split_tables(self.module).items():
+            if table.weight not in known:
+                raise ValueError(
+                    f"expected an optimizer of the split tables, found one without {name}; split them first"
+                )
+        if isinstance(optimizer, SharpnessAware):
+            optimizer.set_shards(shards)
+        return shards
 
     def closure(self, closure: Callable[[], Tensor], weight: float) -> Callable[[], Tensor]:
         """The closure with averaged gradients.
@@ -67,7 +93,8 @@ class Replica(nn.Module):
             return closure
 
         def averaged() -> Tensor:
-            loss = closure()
+            with nullcontext() if self._split is None else self._split.one_pass(weight):
+                loss = closure()
             return self._reduce(loss, weight) if self._averages else loss * (weight * self.ranks.size)
 
         return averaged
@@ -83,7 +110,7 @@ class Replica(nn.Module):
 
     @torch.no_grad()
     def _reduce(self, loss: Tensor, weight: float) -> Tensor:
-        parameters = [p for p in self.module.parameters() if p.requires_grad]
+        parameters = [p for p in self.module.parameters() if p.requires_grad and p not in self.shards]
         dense, sparse = self._kinds(parameters)
         total = self._average_dense(dense, loss, weight)
         for parameter in sparse:

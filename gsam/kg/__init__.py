@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gsam.kg.run import KGRun, OpenedRun, load_run
     from gsam.kg.schedule import TrainingSchedule
     from gsam.kg.scorers import ForwardScorer, HeadScorer, Scorer, scorer
+    from gsam.kg.split import split_entities
     from gsam.kg.training import TrainingHistory, train
     from gsam.kg.triples import reciprocals, with_reciprocals
 
@@ -86,6 +87,7 @@ __all__ = [
     "save_embeddings",
     "save_graph",
     "scorer",
+    "split_entities",
     "symmetric_relations",
     "train",
     "turned_relations",
@@ -114,6 +116,7 @@ _NAMES_OF = {
     "run": ("KGRun", "OpenedRun", "load_run"),
     "schedule": ("TrainingSchedule",),
     "scorers": ("ForwardScorer", "HeadScorer", "Scorer", "scorer"),
+    "split": ("split_entities",),
     "training": ("TrainingHistory", "train"),
     "triples": ("reciprocals", "with_reciprocals"),
 }

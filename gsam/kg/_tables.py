@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
 
 def table_rows(table: nn.Embedding, index: Tensor | None) -> Tensor:
-    """Return the rows of a table, all of them (the parameter itself) for None."""
+    """Return the rows of a table, all of them (the parameter itself) for None.
+
+    Raises:
+        ValueError: all rows are asked for of a table that is split over processes.
+    """
+    if index is None and hasattr(table, "split"):
+        raise ValueError("expected the entities to look up, found None for all with tables that are split")
     return table.weight if index is None else table(index)
 
 

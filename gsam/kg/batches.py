@@ -26,6 +26,8 @@ class Batch:
         num_known: how many training tails the queries have together.
         joint: the batch of which this is the share of one of several processes; ``None`` for one process.
         start: position of its first triple there.
+        weight: what it counts in the joint batch; 0 where that has fewer triples than there are processes, and this one
+            has somebody else's, so that all of them compute something.
     """
 
     head: Tensor
@@ -35,6 +37,7 @@ class Batch:
     num_known: int
     joint: Batch | None = None
     start: int = 0
+    weight: float = 1.0
 
     def __len__(self) -> int:
         return len(self.head)
@@ -82,9 +85,11 @@ class TripleBatches:
         return itertools.islice(batches, skip, None)
 
     def _cuts(self, start: int, end: int) -> tuple[int, int, int, int]:
-        """Where a batch, and in it the share of this process, begins and ends."""
+        """Where a batch, and in it the share of this process, begins and ends; it is never empty."""
         first, last = self.ranks.bounds(end - start)
-        return start, start + first, start + last, end
+        if first == last:
+            first = min(first, end - start - 1)
+        return start, start + first, start + max(first + 1, last), end
 
     def _batch(self, columns: list[Tensor], cuts: tuple[int, int, int, int], known: list[int]) -> Batch:
         start, first, last, end = cuts
@@ -93,4 +98,6 @@ class TripleBatches:
         if self.ranks.size == 1:
             return joint
         head, relation, tail, query = (column[first:last] for column in columns)
-        return Batch(head, relation, tail, query, known[2] - known[1], joint, first - start)
+        lowest, highest = self.ranks.bounds(len(joint))
+        weight = (highest - lowest) / len(joint)
+        return Batch(head, relation, tail, query, known[2] - known[1], joint, first - start, weight)

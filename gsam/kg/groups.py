@@ -41,6 +41,15 @@ def parameter_groups(
     return groups
 
 
+def entity_tables(model: nn.Module) -> dict[str, nn.Embedding]:
+    """The tables with a row for each entity, or for those that this process has, by name."""
+    return {
+        name: table
+        for name, table in model.named_modules()
+        if isinstance(table, nn.Embedding) and _part(f"{name}.weight") != "relations"
+    }
+
+
 def _part(name: str) -> str:
     owner = name.split(".")[-2:][0]  # of "node_emb.weight" the table
     if owner.startswith("rel"):

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gsam.distributed import row_split
+from gsam.kg.groups import entity_tables
 from gsam.optim import SharpnessAware
 from gsam.optim.bases import curved_manifold
 from gsam.optim.riemannian_base import RiemannianOptimizer
@@ -23,7 +25,8 @@ def constrain(model: nn.Module, optimizer: torch.optim.Optimizer, rows: Tensor |
     Args:
         model: any model.
         optimizer: whose momentum follows, if it is Riemannian, or sharpness-aware around such a one.
-        rows: ``[n]``, the entities of the batch, which may have moved; ``None`` for all.
+        rows: ``[n]``, the entities of the batch, which may have moved; ``None`` for all. Of split tables the rows that
+            this process has are looked at.
     """
     limit = getattr(model, "constrain", None)
     if limit is None:
@@ -31,7 +34,14 @@ def constrain(model: nn.Module, optimizer: torch.optim.Optimizer, rows: Tensor |
     base = optimizer.base if isinstance(optimizer, SharpnessAware) else optimizer
     if getattr(base, "moves_untouched_rows", False):
         rows = None
-    carried = [(*found, rows if len(found[0]) == model.num_nodes else None) for found in _momenta(optimizer)]
+    split = row_split(model)
+    if split is not None and rows is not None:
+        rows = split.own(rows)
+    tables = {table.weight for table in entity_tables(model).values()}
+    carried = [
+        (param.detach(), manifold, momentum, rows if param in tables else None)
+        for param, manifold, momentum in _momenta(optimizer)
+    ]
     before = [param.clone() if chosen is None else param.index_select(0, chosen) for param, *_, chosen in carried]
     limit(rows)
     for (param, manifold, momentum, chosen), old in zip(carried, before, strict=True):
@@ -53,4 +63,4 @@ def _momenta(optimizer: torch.optim.Optimizer) -> Iterator[tuple[Tensor, Any, Te
             if manifold is not None and param in base.state:
                 for name in base.tangents:
                     if name in base.state[param]:
-                        yield param.detach(), manifold, base.state[param][name]
+                        yield param, manifold, base.state[param][name]

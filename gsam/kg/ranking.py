@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from gsam.distributed import ALONE, Ranks
+from gsam.distributed import ALONE, Ranks, row_split
 from gsam.evaluation import NonFiniteError, evaluating
 from gsam.kg.filters import KnownTails
 from gsam.kg.ranks import Ranking
-from gsam.kg.score_blocks import ByQuery, ByRelation, rows_per_block
+from gsam.kg.score_blocks import ByQuery, ByRelation, Pool, rows_per_block
 from gsam.kg.scorers import HeadScorer, Scorer, scorer
 from gsam.kg.triples import reciprocals, with_reciprocals
 
@@ -77,7 +77,8 @@ def rank(
         protocol: ``"standard"`` or ``"hybonet"``.
         known: triples and reciprocals to leave out, in place of those of all splits; with none in it, ranks are raw.
         block: queries to score at a time; by default as many as keep a block of scores in the cache.
-        ranks: the processes that have the same model and share the triples; all of them get the whole ranking.
+        ranks: the processes that have the same model and share the triples; all of them get the whole ranking. Where
+            tables are split they share the candidates instead: each scores the entities that it has.
 
     Raises:
         NonFiniteScoreError: a score is NaN or infinite.
@@ -91,26 +92,36 @@ def rank(
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     triples = _triples(graph, split).to(device)
     known = known_triples(graph, device) if known is None else known.to(device)
+    pool = Pool(graph.num_entities, row_split(model))
     with evaluating(model):
-        ranker = _Ranker(scorer(model), known, rule, block or rows_per_block(graph.num_entities, device))
+        ranker = _Ranker(scorer(model), known, rule, pool, block or rows_per_block(pool.largest, device))
         ask = ranker.separately if model.num_relations == graph.num_relations else ranker.by_reciprocals
-        positions = ask(ranks.share(triples), graph.num_relations).cpu()
-    best, worst, bad = _joined(ranks.gather(positions))
-    if refused := int(bad.sum()):
+        asked = triples if pool.split is not None else ranks.share(triples)
+        counts = ask(asked, graph.num_relations)
+    if pool.split is not None:
+        above, not_below, bad = pool.split.ranks.sum(counts).cpu()
+    else:
+        above, not_below, bad = _joined(ranks.gather(counts.cpu()))
+    if refused := int(bad.count_nonzero()):
         raise NonFiniteScoreError(
             f"expected finite scores, found NaN or infinity in {refused} of the {len(bad)} queries of the {split} "
             f"split of {graph.name}; the model has diverged: train with a lower learning rate"
         )
-    return Ranking(triples.cpu(), _by_side(best), _by_side(worst), rule.pessimistic)
+    return Ranking(triples.cpu(), _by_side(1 + above), _by_side(not_below), rule.pessimistic)
 
 
 @dataclass(frozen=True)
 class _Ranker:
-    """Counts candidates above the true entity; its results are best and worst position and a flag, int64 [3, Q]."""
+    """Counts the candidates of a pool.
+
+    Its results are int64 [3, Q]: how many score above the true entity, how many not below it, itself among them, and
+    whether a score is not finite.
+    """
 
     scorer: Scorer
     known: KnownTails
     rule: RankingProtocol
+    pool: Pool
     rows: int
 
     def by_reciprocals(self, triples: Tensor, num_relations: int) -> Tensor:
@@ -125,21 +136,21 @@ class _Ranker:
 
     def _as_asked(self, queries: Tensor) -> Tensor:
         entity, relation, _ = queries.unbind(1)
-        scores = ByQuery(self.scorer, self.scorer.query, entity, relation, self.known.num_entities, self.rows)
+        scores = ByQuery(self.scorer, self.scorer.query, entity, relation, self.pool, self.rows)
         return self._positions(scores, queries)
 
     def _by_other_direction(self, queries: Tensor, num_relations: int) -> Tensor:
         """By the scores of the reciprocal triples: the candidates are the heads, the given entity is the tail."""
         entity, relation, _ = queries.unbind(1)
         other = (relation + num_relations) % (2 * num_relations)
-        scores = ByRelation(self.scorer, entity, other, self.known.num_entities, self.rows)
+        scores = ByRelation(self.scorer, entity, other, self.pool, self.rows)
         return self._positions(scores, queries)
 
     def separately(self, triples: Tensor, num_relations: int) -> Tensor:
         """Tails, then heads [3, 2T], by a model without reciprocal relations."""
         asked, order = _sorted(triples)
         head, relation, tail = asked.unbind(1)
-        size = (self.known.num_entities, self.rows)
+        size = (self.pool, self.rows)
         tails = ByQuery(self.scorer, self.scorer.query, head, relation, *size)
         heads: ByQuery | ByRelation = ByRelation(self.scorer, tail, relation, *size)
         if isinstance(self.scorer, HeadScorer):
@@ -159,7 +170,7 @@ class _Ranker:
         found = []
         for (start, stop), total, block in zip(bounds, totals, scores, strict=True):
             rows, columns = self.known.pairs(number[start:stop], total)
-            dropped = rows * block.shape[1] + columns
+            dropped = rows * block.shape[1] + self.pool.columns(columns)
             # rows side by side in memory, and memory of its own where a model repeats one number
             found.append(self._count(block.contiguous(), queries[start:stop], dropped))
         return torch.cat(found, 1)
@@ -168,18 +179,19 @@ class _Ranker:
         """Results [3, b] for scores [b, N'], which are overwritten, without the flat positions ``dropped``."""
         given, _, true = queries.unbind(1)
         bad = ~(scores.amin(1).isfinite() & scores.amax(1).isfinite())
-        target = scores.gather(1, true[:, None])
+        column = self.pool.columns(true)[:, None]
+        target = self.pool.joint(scores.gather(1, column), column)
         # every comparison with NaN is false: what is no candidate counts on neither side
-        scores[:, self.known.num_entities :] = torch.nan
         scores.view(-1).index_fill_(0, dropped, torch.nan)
         if self.rule.drops_known_entity:
-            scores.scatter_(1, given[:, None], torch.nan)
-        scores.scatter_(1, true[:, None], target)
+            scores.scatter_(1, self.pool.columns(given)[:, None], torch.nan)
+        scores.scatter_(1, column, target)
+        scores[:, len(self.pool) :] = torch.nan
         # sums of float marks are vectorised, those of truth values are not: ten times as fast
         marks = torch.empty_like(scores, dtype=torch.float32 if scores.shape[1] <= _EXACT_IN_FLOAT32 else torch.float64)
         above = torch.gt(scores, target, out=marks).sum(1)
         not_below = torch.ge(scores, target, out=marks).sum(1)
-        return torch.stack([1 + above.long(), not_below.long(), bad.long()])
+        return torch.stack([above.long(), not_below.long(), bad.long()])
 
 
 def _triples(graph: KnowledgeGraph, split: str) -> Tensor:

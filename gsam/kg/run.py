@@ -5,23 +5,28 @@ from __future__ import annotations
 import pickle
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gsam.checkpoints import CHECKPOINTS, Checkpoints
-from gsam.distributed import ALONE, Ranks
+from gsam.distributed import ALONE, Ranks, whole_state_dict
 from gsam.environment import environment
 from gsam.files import OutputError, atomic_write, read_json, write_json
 from gsam.kg.config import KGConfig
 from gsam.kg.filters import KnownTails
 from gsam.kg.graph_files import load_graph, save_graph
+from gsam.kg.groups import entity_tables
+from gsam.kg.options import smallest_model
 from gsam.kg.ranking import known_triples, rank
+from gsam.kg.split import split_entities
 from gsam.kg.training import TrainingHistory, train
+from gsam.optim import SharpnessAware
+from gsam.optim.shards import Shards
 
 if TYPE_CHECKING:
     from gsam.datasets import KnowledgeGraph
@@ -41,13 +46,28 @@ class KGRun:
         device: where to train.
         ranks: the processes that train together. All of them run the same calls and have the same results; the first
             one writes.
+        split_tables: whether each process keeps a part of the rows of the entity tables
+            (:func:`~gsam.kg.split_entities`); one process keeps them all. The first one needs memory for whole tables
+            when the run is written, each one in turn when they are made.
 
     Raises:
-        ValueError: the graph has no validation or test triples.
+        ValueError: the graph has no validation or test triples, or the tables are to be split and the configuration
+            needs whole ones.
     """
 
-    def __init__(self, config: KGConfig, graph: KnowledgeGraph, *, device: str = "cpu", ranks: Ranks = ALONE) -> None:
+    def __init__(
+        self,
+        config: KGConfig,
+        graph: KnowledgeGraph,
+        *,
+        device: str = "cpu",
+        ranks: Ranks = ALONE,
+        split_tables: bool = False,
+    ) -> None:
         self.config, self.graph, self.device, self.ranks = config, graph, device, ranks
+        self.split_tables = split_tables and ranks.size > 1
+        if split_tables:
+            _check_split(config, ranks)
         self._known: KnownTails | None = None
         for split in ("train", "valid", "test"):
             if not len(graph.split(split)):
@@ -61,9 +81,23 @@ class KGRun:
         return self._known
 
     def build_model(self) -> nn.Module:
-        """The model with the initial weights of the seed, on the device."""
+        """The model with the initial weights of the seed, on the device; of split tables the own rows."""
+        return (
+            self.ranks.in_turn(self._build_model).to(self.device)
+            if self.split_tables
+            else self._build_model().to(self.device)
+        )
+
+    def _build_model(self) -> nn.Module:
         torch.manual_seed(self.config.seed)
-        return self.config.build_model(self.graph.num_entities, self.graph.num_relations).to(self.device)
+        model = self.config.build_model(self.graph.num_entities, self.graph.num_relations)
+        if self.split_tables:
+            split_entities(model, self.ranks)
+        return model
+
+    def about(self) -> dict[str, Any]:
+        """What is recorded of the processes; nothing for one."""
+        return {**self.ranks.about(), **({"split_tables": True} if self.split_tables else {})}
 
     def train(
         self, on_epoch: OnEpoch | None = None, checkpoints: Checkpoints | None = None
@@ -94,7 +128,7 @@ class KGRun:
         graph = self.graph
         sizes = [graph.num_entities, graph.num_relations, len(graph.train)]
         about = {"config": self.config.to_dict(), "graph": [graph.name, *sizes]}
-        return Checkpoints(folder, every=every, about=about, ranks=self.ranks)
+        return Checkpoints(folder, every=every, about=about, ranks=self.ranks, apart=self.split_tables)
 
     def record(
         self, folder: Path | None = None, on_epoch: OnEpoch | None = None, *, checkpoint_every: float = 30.0
@@ -112,9 +146,9 @@ class KGRun:
             return self.results(*self.train(on_epoch))
         checkpoints = self.checkpoints(folder / CHECKPOINTS, checkpoint_every)
         model, history = self.train(on_epoch, checkpoints)
-        results = self.results(model, history)
+        results, weights = self.results(model, history), whole_state_dict(model)
         if self.ranks.first:
-            save_run(folder, self, model, history)
+            save_run(folder, self, weights, history)
             write_json(folder / "results.json", results)
         checkpoints.remove()
         return results
@@ -150,7 +184,7 @@ class KGRun:
             "train_seconds": history.seconds[-1],
             "eval_seconds": seconds,
             "validation_seconds": history.eval_seconds,
-            "environment": {**environment(self.device), **self.ranks.about()},
+            "environment": {**environment(self.device), **self.about()},
         }
 
     @staticmethod
@@ -159,12 +193,27 @@ class KGRun:
         return load_run(folder, device=device)
 
 
-def save_run(folder: Path, run: KGRun, model: nn.Module, history: TrainingHistory) -> None:
-    """Write what :func:`load_run` reads, and the history."""
+def _check_split(config: KGConfig, ranks: Ranks) -> None:
+    """Refuse, before anything is made, what tables that are split cannot have."""
+    if not config.row_sparse:
+        raise ValueError(
+            "expected row-sparse gradients for tables that are split over processes, found dense ones; take an "
+            "optimizer that has them, such as radam or lorentz-sam, and negatives 'shared' or 'per-triple'"
+        )
+    if ranks.ascent == "local":
+        raise ValueError("expected ascent 'global' with tables that are split over processes, found 'local'")
+    model = smallest_model(config.model, config.dim, config.model_options)
+    optimizer = config.build_optimizer(model, total_steps=config.epochs)
+    if isinstance(optimizer, SharpnessAware):
+        optimizer.set_shards(Shards([table.weight for table in entity_tables(model).values()], torch.clone))
+
+
+def save_run(folder: Path, run: KGRun, weights: Mapping[str, Tensor], history: TrainingHistory) -> None:
+    """Write what :func:`load_run` reads, and the history; the weights are a model's ``state_dict`` on the CPU."""
     write_json(folder / "config.json", run.config.to_dict())
     write_json(folder / "history.json", asdict(history))
     with atomic_write(folder / "model.pt") as file:
-        torch.save({name: value.cpu() for name, value in model.state_dict().items()}, file)
+        torch.save(dict(weights), file)
     save_graph(run.graph, folder)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from gsam.distributed import RowSplit
 from gsam.kg._pairing import Parts
 from gsam.kg.scorers import Scorer
 
@@ -29,21 +31,77 @@ def rows_per_block(num_entities: int, device: torch.device) -> int:
     return max(_LEAST_ROWS, _BLOCK.get(device.type, _BLOCK_ELSEWHERE) // num_entities)
 
 
+@dataclass(frozen=True)
+class Pool:
+    """The entities that are scored here: all of them, or those whose rows this process has.
+
+    A block of scores has a column for each, and spare ones behind them.
+
+    Attributes:
+        num_entities: N, here and elsewhere.
+        split: how tables are split; ``None`` if they are whole.
+    """
+
+    num_entities: int
+    split: RowSplit | None = None
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The first entity and the last one plus one."""
+        return (0, self.num_entities) if self.split is None else (self.split.start, self.split.stop)
+
+    def __len__(self) -> int:
+        start, stop = self.bounds
+        return stop - start
+
+    @property
+    def largest(self) -> int:
+        """The most entities that a process scores; the same everywhere."""
+        return self.num_entities if self.split is None else -(-self.num_entities // self.split.ranks.size)
+
+    def index(self, device: torch.device) -> Tensor:
+        """The entities of all columns; the last one fills the spare ones, of which there is one if tables are split."""
+        start, stop = self.bounds
+        entities = torch.arange(start, stop, device=device)
+        return padded(entities if self.split is None else torch.cat([entities, entities[-1:]]))
+
+    def columns(self, entities: Tensor) -> Tensor:
+        """The columns of entities, a spare one for those that are scored elsewhere."""
+        if self.split is None:
+            return entities
+        start, stop = self.bounds
+        return torch.where((entities >= start) & (entities < stop), entities - start, stop - start)
+
+    def joint(self, scores: Tensor, columns: Tensor) -> Tensor:
+        """Scores in these columns, where they are spare ones those of the process that has the entities."""
+        if self.split is None:
+            return scores
+        return self.split.ranks.sum(torch.where(columns < len(self), scores, 0.0))
+
+    def here(self) -> AbstractContextManager[None]:
+        """For the lookups of these entities."""
+        return nullcontext() if self.split is None else self.split.staying_home()
+
+
 class AllEntities:
-    """The parts of all N entities: kept if they fit, else computed again for every few blocks of queries.
+    """The parts of all entities of a pool: kept if they fit, else computed again for every few blocks of queries.
 
     Args:
         make: parts of the entities [n].
-        num_entities: N.
+        pool: the entities.
         device: of the model.
     """
 
-    def __init__(self, make: Callable[[Tensor], Parts], num_entities: int, device: torch.device) -> None:
-        index = padded(torch.arange(num_entities, device=device))
-        width = sum(part.numel() for part in make(index[:1]))
-        self._make, self._length = make, len(index)
-        self._kept = make(index) if len(index) * width <= _PARTS_LIMIT else None
+    def __init__(self, make: Callable[[Tensor], Parts], pool: Pool, device: torch.device) -> None:
+        index = pool.index(device)
+        self._look_up, self._pool, self._length = make, pool, len(index)
+        width = sum(part.numel() for part in self._make(index[:1]))
+        self._kept = self._make(index) if len(index) * width <= _PARTS_LIMIT else None
         self._chunks = index.split(max(1, _CHUNK // max(1, width) // LANES) * LANES)
+
+    def _make(self, index: Tensor) -> Parts:
+        with self._pool.here():
+            return self._look_up(index)
 
     def together(self, rows: int) -> int:
         """How many blocks of ``rows`` queries to score at once."""
@@ -73,7 +131,7 @@ class ByQuery:
         ask: parts of the queries, given entity and relation [B].
         relation: int64 [Q], sorted.
         entity: int64 [Q], the known entity of each query.
-        num_entities: N.
+        pool: the entities.
         rows: queries in a block.
     """
 
@@ -81,7 +139,7 @@ class ByQuery:
     ask: Callable[[Tensor, Tensor], Parts]
     entity: Tensor
     relation: Tensor
-    num_entities: int
+    pool: Pool
     rows: int
 
     def bounds(self) -> list[tuple[int, int]]:
@@ -89,8 +147,8 @@ class ByQuery:
         return _cut(0, len(self.relation), self.rows)
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Yield the scores [b, N'] of each block; the last N' - N columns are those of the last entity."""
-        everything = AllEntities(self.scorer.candidates, self.num_entities, self.relation.device)
+        """Yield the scores [b, N'] of each block; the columns behind those of the pool are the last entity's."""
+        everything = AllEntities(self.scorer.candidates, self.pool, self.relation.device)
         step = max(1, _QUERIES // self.rows) * self.rows
         together = everything.together(self.rows) * self.rows
         for entity, relation in zip(self.entity.split(step), self.relation.split(step), strict=True):
@@ -110,14 +168,14 @@ class ByRelation:
         scorer: of the model.
         entity: int64 [Q], the tails.
         relation: int64 [Q], sorted.
-        num_entities: N.
+        pool: the entities.
         rows: tails in a block.
     """
 
     scorer: Scorer
     entity: Tensor
     relation: Tensor
-    num_entities: int
+    pool: Pool
     rows: int
 
     def bounds(self) -> list[tuple[int, int]]:
@@ -125,9 +183,9 @@ class ByRelation:
         return [block for _, start, stop in self._groups() for block in _cut(start, stop, self.rows)]
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Yield the scores [b, N'] of each block; the last N' - N columns are those of the last entity."""
+        """Yield the scores [b, N'] of each block; the columns behind those of the pool are the last entity's."""
         for relation, start, stop in self._groups():
-            heads = AllEntities(partial(self._ask, relation), self.num_entities, self.relation.device)
+            heads = AllEntities(partial(self._ask, relation), self.pool, self.relation.device)
             for first, last in _cut(start, stop, self.rows):
                 tails = self.scorer.candidates(padded(self.entity[first:last]))
                 yield heads.scores(partial(self._meet, tails))[: last - first]

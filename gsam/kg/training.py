@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gsam.checkpoints import Checkpoints, failing_well
-from gsam.distributed import ALONE, Ranks, Replica, average_statistics
+from gsam.distributed import ALONE, Ranks, Replica, average_statistics, row_split
 from gsam.evaluation import NonFiniteError
 from gsam.kg.averaging import WeightAverage
 from gsam.kg.batches import Batch
@@ -98,7 +98,8 @@ def train(
     Args:
         model: with ``2 R`` relation types for the R relations of the graph, prepared by their triples
             (:meth:`KGModel.prepare`) and trained in place; on return it has the weights with the best filtered
-            validation MRR, and is in evaluation mode.
+            validation MRR, and is in evaluation mode. Its tables may be split over the processes
+            (:func:`~gsam.kg.split_entities`).
         graph: its training triples are learnt, its validation triples choose.
         optimizer: over the model's parameters. Its ``step`` takes a closure, which it may call several times: all
             passes of a step see the same batch and the same negatives.
@@ -111,8 +112,8 @@ def train(
         ranks: the processes that train together; they share the triples of each batch, and those that are ranked.
 
     Raises:
-        ValueError: the model has another number of entities or relation types, there are no validation triples, or the
-            optimizer has no local ascent.
+        ValueError: the model has another number of entities or relation types, there are no validation triples, the
+            optimizer has no local ascent, or split tables meet something that needs whole ones.
         NonFiniteError: a score is NaN or infinite, or so are all losses of an epoch, or too many steps in a row, or all
             of them, were skipped. The model then has the weights of the best validation so far, if there was one.
         CheckpointError: a checkpoint cannot be written, is damaged, or is of another training.
@@ -157,6 +158,7 @@ class _Trainer:
         ranks: Ranks,
     ) -> None:
         _check_sizes(model, graph)
+        _check_split(model, sampling)
         self.model, self.graph, self.optimizer, self.schedule = model, graph, optimizer, schedule
         self.device = next(model.parameters()).device
         triples = with_reciprocals(graph.train, graph.num_relations).to(self.device)
@@ -169,7 +171,7 @@ class _Trainer:
         self.average = WeightAverage(model, schedule.average) if schedule.average else None
         self.reduce: Callable[[Tensor], Tensor] = getattr(optimizer, "reduce", Tensor.mean)  # ESAM's, mSAM's choice
         self.rates = [group["lr"] for group in optimizer.param_groups]
-        self.guard = StepGuard(model, optimizer, schedule.max_skipped)
+        self.guard = StepGuard(model, optimizer, schedule.max_skipped, shards=self.replica.shards)
         self.history, self.best = TrainingHistory(), dict[str, Tensor]()
         self.steps, self.total = 0, schedule.epochs * len(self.batches)
         self.losses: list[Tensor] = []  # of the epoch under way
@@ -248,18 +250,16 @@ class _Trainer:
         def closure() -> Tensor:
             for parameter in self.model.parameters():
                 parameter.grad = None
-            if not len(batch):  # of a last batch of fewer triples than processes
-                return torch.zeros((), device=self.device)
             loss = self.reduce(self.objective.losses(batch, negatives))
             loss.backward()
             return loss.detach()
 
-        averaged = self.replica.closure(closure, 1.0 if batch.joint is None else len(batch) / len(batch.joint))
+        averaged = self.replica.closure(closure, batch.weight)
 
         def clipped() -> Tensor:
             loss = averaged()
             if self.bound is not None:
-                clip_gradients(self.model.parameters(), self.bound)
+                clip_gradients(self.model.parameters(), self.bound, self.replica.shards)
             return loss
 
         take: Any = self.optimizer.step
@@ -312,3 +312,11 @@ def _check_sizes(model: nn.Module, graph: KnowledgeGraph) -> None:
         )
     if not len(graph.valid):
         raise ValueError("expected validation triples to choose the weights by, found none")
+
+
+def _check_split(model: nn.Module, sampling: Sampling) -> None:
+    if row_split(model) is not None and sampling.negatives == "all":
+        raise ValueError(
+            "expected negatives 'shared' or 'per-triple' with tables that are split over processes, found 'all', "
+            "for which each would need all rows"
+        )

@@ -74,4 +74,4 @@ class RiemannianSAM(SharpnessAware):
         """The Riemannian norm of the final gradient; where nothing is clipped, any norm tells whether it is finite."""
         if self.max_grad_norm is None:
             return super()._gradient_norm()
-        return math.sqrt(host(squared_gradient_norm(self.param_groups, self.geometry))[0])
+        return math.sqrt(host(squared_gradient_norm(self.param_groups, self.geometry, self.shards))[0])

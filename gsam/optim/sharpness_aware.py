@@ -15,9 +15,10 @@ from gsam.optim.checks import base_optimizer, check_max_grad_norm, check_rho, ch
 from gsam.optim.geometry import Euclidean, Geometry
 from gsam.optim.randomness import RandomState
 from gsam.optim.scratch import Scratch
+from gsam.optim.shards import WHOLE, Shards
 from gsam.optim.sites import Site, find_site, write_rows
 from gsam.optim.statistics import held_statistics
-from gsam.optim.vectors import host, least_square, norm, squared_norm, values
+from gsam.optim.vectors import host, least_square, values
 
 Closure = Callable[[], Any]
 
@@ -100,6 +101,7 @@ class SharpnessAware(torch.optim.Optimizer):
         self.set_ascent(ascent, module)
         self.replay_rng, self.max_grad_norm = replay_rng, check_max_grad_norm(max_grad_norm)
         self.skipped_steps = 0
+        self.shards = WHOLE
         self.variant_state: dict[Tensor, dict[str, Tensor]] = {}
         self._sites: list[Site] | None = None  # what is perturbed now; None: nothing is
         self._ascended = False  # the step under way, one by hand, has made its ascent
@@ -128,6 +130,26 @@ class SharpnessAware(torch.optim.Optimizer):
                 "expected ascent='global', or transport=False: each process would carry the averaged gradient back "
                 "from a point of its own, and their weights would part"
             )
+
+    def set_shards(self, shards: Shards) -> None:
+        """Say which parameters are rows of tables that several processes hold between them.
+
+        All processes then take the same steps: the radius, clipping and the skipping of a step go by joint norms.
+
+        Raises:
+            ValueError: this optimizer, or its geometry, goes by more than norms over all parameters; or a group has
+                shards and other parameters.
+        """
+        if shards and (
+            self.keeps_ascent_gradient or any(group.get("per") == "parameter" for group in self.param_groups)
+        ):
+            raise ValueError(
+                "expected an optimizer that goes by norms over all parameters, or single rows, for tables that are "
+                f"split over processes, found {type(self).__name__} that compares gradients, or per='parameter'"
+            )
+        for group in self.param_groups:
+            shards.holds(group["params"])
+        self.shards = shards
 
     def _check_group(self, group: dict[str, Any]) -> None:
         check_rho(group["rho"])
@@ -349,8 +371,10 @@ class SharpnessAware(torch.optim.Optimizer):
         """Norm over the sites of the ball with one host synchronisation; NaN if any gradient is not finite."""
         climbing = [site for site in sites if site.points]
         moving = {param for site in climbing for param in site.params}
-        still = [values(grad) for param, grad in self._gradients().items() if param not in moving]
-        found = host(*map(self.geometry.squared_dual_norm, climbing), squared_norm(still))
+        still = {param: values(grad) for param, grad in self._gradients().items() if param not in moving}
+        squares = [self.geometry.squared_dual_norm(site) for site in climbing]
+        squares = self.shards.joined(squares, [self.shards.holds(site.params) for site in climbing])
+        found = host(*squares, self.shards.squared_norm(still))
         if not all(map(math.isfinite, found)):
             return math.nan
         square = sum(s for s, site in zip(found, climbing, strict=False) if self.geometry.shares_ball(site.group))
@@ -417,7 +441,8 @@ class SharpnessAware(torch.optim.Optimizer):
             param.grad = gradients.get(param)
 
     def _gradient_norm(self) -> float:
-        return norm([values(p.grad) for p in self._parameters() if p.grad is not None])
+        entries = {param: values(grad) for param, grad in self._gradients().items()}
+        return math.sqrt(host(self.shards.squared_norm(entries))[0])
 
     @torch.no_grad()
     def _clip(self, length: float) -> bool:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from gsam.evaluation import NonFiniteError
+from gsam.optim.shards import WHOLE, Shards
 from gsam.optim.sharpness_aware import Closure, SharpnessAware
-from gsam.optim.vectors import host, squared_norm
+from gsam.optim.vectors import host
 
 
 class TooManySkippedError(NonFiniteError):
@@ -28,6 +29,7 @@ class StepGuard:
         model: whose parameters are named in the message.
         optimizer: over its parameters.
         limit: skipped steps in a row after which :meth:`check` raises; ``None`` for no limit.
+        shards: parameters of which other processes have the rest; they skip together.
 
     Raises:
         ValueError: the limit is below 1.
@@ -40,8 +42,16 @@ class StepGuard:
             guard.check()
     """
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, limit: int | None = 100) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        limit: int | None = 100,
+        *,
+        shards: Shards = WHOLE,
+    ) -> None:
         self.model, self.optimizer, self.limit = model, optimizer, check_skip_limit(limit)
+        self.shards = shards
         self._skips_itself = isinstance(optimizer, SharpnessAware)
         self._counted = 0
         self._culprit = ""
@@ -94,7 +104,7 @@ class StepGuard:
     def _guarded(self, closure: Closure) -> Any:
         loss = closure()
         parameters = list(self.model.parameters())
-        total = squared_norm([_entries(p.grad) for p in parameters if p.grad is not None])
+        total = self.shards.squared_norm({p: _entries(p.grad) for p in parameters if p.grad is not None})
         if math.isfinite(host(total + 0.0 * _last_loss(loss).to(total))[0]):  # infinity times 0 is NaN
             self._culprit = ""
         else:

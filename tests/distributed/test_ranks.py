@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ def test_one_process_sends_nothing() -> None:
     assert ALONE.about() == {}
     assert ALONE.same("a") == "a"
     assert ALONE.gather(3) == [3]
-    assert ALONE.first_does(lambda: 5) == 5
+    assert ALONE.first_does(lambda: 5) == ALONE.all_do(lambda: 5) == ALONE.in_turn(lambda: 5) == 5
+    assert ALONE.exchange(values, [2], [2]).tolist() == ALONE.collect(values).tolist() == [1.0, 2.0]
     for found in (ALONE.sum(values), ALONE.mean(values), ALONE.largest(values), ALONE.rows(values)):
         assert found.tolist() == [1.0, 2.0]
     before = torch.get_rng_state()
@@ -76,13 +78,23 @@ def conversation(ranks: Ranks) -> dict[str, Any]:
         "done": ranks.first_does(lambda: ranks.rank),
     }
 
+    sent = torch.tensor([[1, 2, 3], [4, 5, 6]][ranks.rank])
+    going, coming = ([2, 1], [2, 0]) if ranks.first else ([0, 3], [1, 3])
+    found["exchanged"] = ranks.exchange(sent, going, coming).tolist()
+    found["collected"] = ranks.collect(sent[: 1 + ranks.rank])
+    found["turns"] = ranks.in_turn(lambda: (time.monotonic(), time.sleep(0.05), time.monotonic()))
+
     def fails() -> None:
         raise ValueError("no room")
 
-    try:
-        ranks.first_does(fails)
-    except ValueError as error:
-        found["error"] = str(error)
+    def one_fails() -> str:
+        return "done" if ranks.first else ranks.missing  # type: ignore[attr-defined,no-any-return]
+
+    for name, work in {"error": lambda: ranks.first_does(fails), "one": lambda: ranks.all_do(one_fails)}.items():
+        try:
+            work()
+        except (AttributeError, ValueError) as error:
+            found[name] = str(error)
     return found
 
 
@@ -98,6 +110,10 @@ def test_two_processes(tmp_path: Path) -> None:
         assert found["rows"].tolist() == [[0.0, 0.0], *[[1.0, 1.0]] * 3]
         assert found["none from the first"].tolist() == [[1.0, 1.0, 1.0]]
         assert (found["done"], found["error"]) == (0, "no room")
+        assert "no attribute 'missing'" in found["one"]
+    assert (first["exchanged"], second["exchanged"]) == ([1, 2], [3, 4, 5, 6])
+    assert (first["collected"].tolist(), second["collected"].tolist()) == ([1, 4, 5], [4, 5])
+    assert first["turns"][2] <= second["turns"][0]
     assert second["own"].tolist() == [2.0, 10.0]  # the mean is not taken in place
     torch.manual_seed(0)
     assert torch.equal(first["drawn"], torch.rand(3))

@@ -73,7 +73,7 @@ def test_an_opened_run_scores_bit_for_bit(tmp_path: Path) -> None:
         run = KGRun(KGConfig("toy", name, **{**OPTIONS, "epochs": 1}), toy_graph())
         model, history = run.train()
         (tmp_path / name).mkdir()
-        run_module.save_run(tmp_path / name, run, model, history)
+        run_module.save_run(tmp_path / name, run, model.state_dict(), history)
         opened = load_run(tmp_path / name)
         head = torch.arange(SIZE)
         expected = model(head, head % 8, head.flip(0))

@@ -9,7 +9,7 @@ from torch_geometric.nn.kge import DistMult, TransE
 
 from gsam.kg import score_blocks
 from gsam.kg.models import HyboNet
-from gsam.kg.score_blocks import LANES, AllEntities, ByQuery, ByRelation, padded, rows_per_block
+from gsam.kg.score_blocks import LANES, AllEntities, ByQuery, ByRelation, Pool, padded, rows_per_block
 from gsam.kg.scorers import scorer
 
 N, R, Q = 101, 5, 43
@@ -44,7 +44,7 @@ def test_tails_of_all_queries_in_order(monkeypatch: pytest.MonkeyPatch, kind: An
     model = kind(N, R, 6).double()
     entity, relation = queries()
     ours = scorer(model)
-    blocks = ByQuery(ours, ours.query, entity, relation, N, rows)
+    blocks = ByQuery(ours, ours.query, entity, relation, Pool(N), rows)
     expected = model(entity.repeat_interleave(N), relation.repeat_interleave(N), torch.arange(N).repeat(Q)).view(Q, N)
     with torch.no_grad():
         torch.testing.assert_close(gathered(blocks), expected, rtol=1e-10, atol=1e-10)
@@ -59,7 +59,7 @@ def test_heads_of_all_queries_in_order(monkeypatch: pytest.MonkeyPatch, kind: An
         monkeypatch.setattr(score_blocks, "_CHUNK", 300)
     model = kind(N, R, 6).double()
     entity, relation = queries()
-    blocks = ByRelation(scorer(model), entity, relation, N, rows)
+    blocks = ByRelation(scorer(model), entity, relation, Pool(N), rows)
     expected = model(torch.arange(N).repeat(Q), relation.repeat_interleave(N), entity.repeat_interleave(N)).view(Q, N)
     with torch.no_grad():
         torch.testing.assert_close(gathered(blocks), expected, rtol=1e-10, atol=1e-10)
@@ -72,14 +72,14 @@ def test_parts_are_made_once_if_they_fit_and_in_bounded_pieces_if_not(monkeypatc
         asked.append(len(index))
         return (index.double().unsqueeze(1),)
 
-    entities = AllEntities(make, 2 * LANES, torch.device("cpu"))
+    entities = AllEntities(make, Pool(2 * LANES), torch.device("cpu"))
     for _ in range(3):
         assert entities.scores(lambda parts: parts[0].mT).equal(torch.arange(2.0 * LANES, dtype=torch.float64)[None])
     assert asked == [1, 2 * LANES]
     monkeypatch.setattr(score_blocks, "_PARTS_LIMIT", LANES)
     monkeypatch.setattr(score_blocks, "_CHUNK", LANES)
     asked.clear()
-    entities = AllEntities(make, 2 * LANES + 1, torch.device("cpu"))
+    entities = AllEntities(make, Pool(2 * LANES + 1), torch.device("cpu"))
     for _ in range(2):
         found = entities.scores(lambda parts: parts[0].mT)
         assert found[0, : 2 * LANES + 1].equal(torch.arange(2.0 * LANES + 1, dtype=torch.float64))
@@ -113,9 +113,9 @@ def test_equal_entities_score_equal_to_the_last_bit(kind: Any, dim: int, dtype: 
         entity, relation = queries()
         ours = scorer(model)
         for rows in (1, 2, 7, 16):
-            found = list(ByQuery(ours, ours.query, entity, relation, N, rows))
+            found = list(ByQuery(ours, ours.query, entity, relation, Pool(N), rows))
             if kind is not HyboNet:  # the queries of equal heads of one with a matrix product differ in the last bits
-                found += ByRelation(ours, entity, relation, N, rows)
+                found += ByRelation(ours, entity, relation, Pool(N), rows)
             assert all(bool((block == block[:, :1]).all()) for block in found)
 
 
@@ -125,7 +125,7 @@ def test_blocks_share_parts_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> 
     entity, relation = torch.arange(20), torch.zeros(20, dtype=torch.long)
     made: list[int] = []
     plain = model.candidates
-    blocks = ByQuery(model, model.query, entity, relation, model.num_nodes, 3)
+    blocks = ByQuery(model, model.query, entity, relation, Pool(model.num_nodes), 3)
     with torch.no_grad():
         expected = list(blocks)
         monkeypatch.setattr(score_blocks, "_PARTS_LIMIT", 0)

@@ -32,9 +32,9 @@ ENTITIES, RELATIONS, TRIPLES, DIM, RANKED = 2_500_000, 50, 1_000_000, 199, 500
 FEATURES, CLASSES, EPISODES, TESTED = 128, 40, 200, 100
 
 
-def random_graph(shrink: int) -> KnowledgeGraph:
+def random_graph(entities: int, train: int, ranked: int) -> KnowledgeGraph:
     """Triples drawn at random, with a few entities in most of them."""
-    rng, entities = np.random.default_rng(0), ENTITIES // shrink
+    rng = np.random.default_rng(0)
 
     def triples(count: int) -> torch.Tensor:
         head, tail = (rng.random((2, count)) ** 2 * entities).astype(np.int64)
@@ -42,9 +42,9 @@ def random_graph(shrink: int) -> KnowledgeGraph:
 
     return KnowledgeGraph(
         name=f"random-{entities}",
-        train=triples(TRIPLES // shrink),
-        valid=triples(RANKED),
-        test=triples(RANKED),
+        train=triples(train),
+        valid=triples(ranked),
+        test=triples(ranked),
         entities=[f"e{i}" for i in range(entities)],
         relations=[f"r{i}" for i in range(RELATIONS)],
     )
@@ -52,7 +52,8 @@ def random_graph(shrink: int) -> KnowledgeGraph:
 
 def knowledge_graph(shrink: int) -> dict[str, Any]:
     """One epoch and one ranking."""
-    run = KGRun(configure("random", dim=DIM, epochs=1, optimizer="radam"), random_graph(shrink))
+    graph = random_graph(ENTITIES // shrink, TRIPLES // shrink, RANKED)
+    run = KGRun(configure("random", dim=DIM, epochs=1, optimizer="radam"), graph)
     started = time.perf_counter()
     model, history = run.train()
     trained = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from geoopt.manifolds.base import Manifold
+
+_BLOCK = 2**20  # numbers in a block of rows
 
 
 def table_rows(table: nn.Embedding, index: Tensor | None) -> Tensor:
@@ -29,10 +32,28 @@ def clip_rows(x: Tensor, limit: float | Tensor) -> Tensor:
     return torch.where(over, x * (limit / torch.where(over, norm, 1.0)), x)
 
 
-def write_rows(weight: Tensor, rows: Tensor | None, values: Tensor) -> None:
-    """Overwrite rows of a parameter in place, all of them for None."""
-    weight = weight.detach()
-    weight.copy_(values) if rows is None else weight.index_copy_(0, rows, values)
+def row_blocks(weight: Tensor) -> Iterator[Tensor]:
+    """The rows of a parameter [N, d] in blocks, as views: what is computed of one block never takes the whole's memory.
+
+    Blocks have a multiple of 16 rows, and the last one has 16 or more: on the CPU, PyTorch then draws the same normal
+    numbers block by block as for the whole.
+    """
+    weight, size = weight.detach(), max(16, _BLOCK // max(1, weight.shape[1]) // 16 * 16)
+    start = 0
+    while len(weight) - start >= size + 16:
+        yield weight[start : start + size]
+        start += size
+    yield weight[start:]
+
+
+def update_rows(weight: Tensor, rows: Tensor | None, change: Callable[[Tensor], Tensor]) -> None:
+    """Overwrite rows of a parameter in place by what ``change`` makes of them, row by row; all of them for None."""
+    if rows is not None:
+        weight = weight.detach()
+        weight.index_copy_(0, rows, change(weight[rows]))
+        return
+    for block in row_blocks(weight):
+        block.copy_(change(block))
 
 
 def place_on(table: nn.Embedding, manifold: Manifold) -> None:

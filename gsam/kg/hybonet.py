@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from gsam.kg._option_checks import check_choice, check_dropout, check_finite, check_limit, check_positive
 from gsam.kg._pairing import Parts
 from gsam.kg._relation_matrices import apply_relation_matrices
-from gsam.kg._tables import clip_rows, table_rows, write_rows
+from gsam.kg._tables import clip_rows, row_blocks, table_rows, update_rows
 from gsam.kg.relation_categories import functional_relations, symmetric_relations, turned_relations
 from gsam.kg.scoring_model import ScoringModel
 from gsam.manifolds import lorentz_math
@@ -64,9 +64,9 @@ class HyboNetScores(ScoringModel):
     def reset_parameters(self) -> None:
         """Entities about the origin, matrices as ``init`` says, one relation at a time, biases 0."""
         super().reset_parameters()
-        with torch.no_grad():
-            space = torch.empty_like(self.node_emb.weight[:, 1:]).normal_(std=self.hidden_channels**-0.5)
-            self.node_emb.weight.copy_(lorentz_math.lift(space / self._root(), self.curvature))
+        for block in row_blocks(self.node_emb.weight):
+            space = torch.empty_like(block[:, 1:]).normal_(std=self.hidden_channels**-0.5)
+            block.copy_(lorentz_math.lift(space / self._root(), self.curvature))
         self._reset_matrices()
         nn.init.zeros_(self.rel_bias.weight)
         self.constrain()
@@ -114,10 +114,13 @@ class HyboNetScores(ScoringModel):
     @torch.no_grad()
     def constrain(self, rows: Tensor | None = None) -> None:
         """Clip space coordinates to ``max_norm``, recompute time coordinates; see :meth:`gsam.kg.KGModel.constrain`."""
-        space = (self.node_emb.weight if rows is None else self.node_emb.weight[rows])[:, 1:]
+        update_rows(self.node_emb.weight, rows, self._within_limits)
+
+    def _within_limits(self, points: Tensor) -> Tensor:
+        space = points[:, 1:]
         if self.max_norm is not None:
             space = clip_rows(space, self.max_norm / self._root())
-        write_rows(self.node_emb.weight, rows, lorentz_math.lift(space, self.curvature))
+        return lorentz_math.lift(space, self.curvature)
 
     def _root(self) -> float:
         return self.curvature**0.5

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from gsam.kg._half_angle import squared_distance
 from gsam.kg._option_checks import check_limit, check_positive
 from gsam.kg._pairing import Pairing, Parts
-from gsam.kg._tables import clip_rows, table_rows, write_rows
+from gsam.kg._tables import clip_rows, table_rows, update_rows
 from gsam.kg.scoring_model import ScoringModel
 from gsam.manifolds import poincare_math
 
@@ -114,10 +116,9 @@ class MuRPScores(ScoringModel):
     @torch.no_grad()
     def constrain(self, rows: Tensor | None = None) -> None:
         """Clip touched entities, and all translations, to ``max_norm``; see :meth:`gsam.kg.KGModel.constrain`."""
-        limit = self.max_norm / self.curvature**0.5
-        entities = self.node_emb.weight if rows is None else self.node_emb.weight[rows]
-        write_rows(self.node_emb.weight, rows, clip_rows(entities, limit))
-        write_rows(self.rel_emb.weight, None, clip_rows(self.rel_emb.weight, limit))
+        within = partial(clip_rows, limit=self.max_norm / self.curvature**0.5)
+        update_rows(self.node_emb.weight, rows, within)
+        update_rows(self.rel_emb.weight, None, within)
 
     def _unit(self, point: Tensor) -> Tensor:
         """Return points in units of 1/sqrt(c)."""

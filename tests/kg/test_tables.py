@@ -5,7 +5,8 @@ import torch
 from geoopt import Euclidean
 from torch import nn
 
-from gsam.kg._tables import clip_rows, place_on, table_rows, write_rows
+from gsam.kg import _tables
+from gsam.kg._tables import clip_rows, place_on, row_blocks, table_rows, update_rows
 from gsam.manifolds import Lorentz, manifold_of
 
 
@@ -32,15 +33,27 @@ def test_clipping_gradient() -> None:
 
 @pytest.mark.parametrize("rows", [None, [2, 0, 2]])
 def test_writing_in_place(rows: list[int] | None) -> None:
-    weight = nn.Parameter(torch.zeros(3, 2))
-    index = None if rows is None else torch.tensor(rows)
-    values = torch.arange(6.0).view(3, 2) if rows is None else torch.tensor([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]])
+    weight = nn.Parameter(torch.arange(6.0).view(3, 2))
     pointer = weight.data_ptr()
-    write_rows(weight, index, values)
-    expected = values if rows is None else torch.tensor([[3.0, 4.0], [0.0, 0.0], [1.0, 2.0]])
-    assert torch.equal(weight.detach(), expected)
+    update_rows(weight, None if rows is None else torch.tensor(rows), lambda found: found + 10)
+    added = torch.tensor([[10.0], [10.0 if rows is None else 0.0], [10.0]])
+    assert torch.equal(weight.detach(), torch.arange(6.0).view(3, 2) + added)
     assert weight.data_ptr() == pointer
     assert weight.requires_grad
+
+
+@pytest.mark.parametrize("length", [1, 15, 16, 31, 32, 47, 48, 63, 64, 65, 200])
+def test_blocks_are_all_rows_and_draw_what_the_whole_draws(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    monkeypatch.setattr(_tables, "_BLOCK", 32 * 3)
+    weight = torch.arange(3.0 * length).view(length, 3)
+    blocks = list(row_blocks(weight))
+    assert torch.equal(torch.cat(blocks), weight)
+    assert all(len(block) < 32 + 16 for block in blocks)
+    whole = torch.empty(length, 3).normal_(generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    for block in blocks:
+        block.normal_(generator=generator)
+    assert torch.equal(weight, whole)
 
 
 def test_place_on() -> None:

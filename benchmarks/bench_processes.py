@@ -39,6 +39,11 @@ PAIRS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "fewshot, fgsam+": ((*FEWSHOT, "--optimizer", "fgsam+"), (*FEWSHOT, "--optimizer", "fgsam+"), "global"),
     "nodes, sam": ((*NODES, "--optimizer", "sam"), (*NODES, "--optimizer", "sam"), "global"),
     "kg, lorentz-sam": ((*KG, "--optimizer", "lorentz-sam"), (*KG, "--optimizer", "lorentz-sam"), "global"),
+    "kg, lorentz-sam, tables split": (
+        (*KG, "--optimizer", "lorentz-sam", "--split-tables"),
+        (*KG, "--optimizer", "lorentz-sam"),
+        "global",
+    ),
     "kg, radam": ((*KG, "--optimizer", "radam"), (*KG, "--optimizer", "radam"), "global"),
     "nodes, sam against msam": ((*NODES, "--optimizer", "sam"), (*NODES, "--optimizer", "msam"), "local"),
 }

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -31,14 +32,15 @@ EXPECTED = {
     "lightning_sam.py": {"Adam": 40, "SAM": 38},
     "riemannian_sam_poincare.py": {"Riemannian Adam": 88, "Riemannian SAM": 88},  # chance is 50
 }
-OTHERS = {"kg_complete.py"}  # these print no such table
+OTHERS = {"kg_complete.py", "kg_split_tables.py"}  # these print no such table
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
-def run(name: str, folder: Path) -> str:
+def run(name: str, folder: Path, launcher: Sequence[str] = ()) -> str:
     """Run an example in another folder, on one thread as others may run beside it, and return what it printed."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, str(EXAMPLES / name)],
+        [sys.executable, *launcher, str(EXAMPLES / name)],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -104,3 +106,13 @@ def test_every_example_is_covered() -> None:
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_every_example_is_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 60
+
+
+@pytest.mark.slow
+def test_tables_are_split_over_two_processes(tmp_path: Path) -> None:
+    text = run("kg_split_tables.py", tmp_path, TORCHRUN)
+    assert "rows of 2 process(es): 585, 585; together: 1170\n" in text
+    figures = re.search(r"MRR (0\.\d+), Hits@10 (0\.\d+)", text)
+    assert figures is not None
+    assert float(figures[1]) > 0.25
+    assert float(figures[2]) > 0.4

@@ -128,7 +128,8 @@ class Replica(nn.Module):
         """One exchange for all dense gradients and the loss; returns the joint loss."""
         for dtype in {p.dtype for p in parameters} - {loss.dtype}:
             self._exchange([p for p in parameters if p.dtype == dtype], [], weight)
-        return self._exchange([p for p in parameters if p.dtype == loss.dtype], [loss.reshape(1)], weight)[-1]
+        flat = self._exchange([p for p in parameters if p.dtype == loss.dtype], [loss.reshape(1)], weight)
+        return flat[-1].clone()  # who keeps losses must not keep all gradients
 
     def _exchange(self, parameters: Sequence[Tensor], others: list[Tensor], weight: float) -> Tensor:
         """Average gradients of one dtype, and what stands behind them in the vector that is sent, and returned."""

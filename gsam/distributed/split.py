@@ -18,7 +18,7 @@ from gsam.manifolds import manifold_groups, record
 
 
 @dataclass(frozen=True)
-class Route:
+class _Route:
     """Who needs which rows of whom for one lookup.
 
     Attributes:
@@ -57,7 +57,7 @@ class RowSplit:
         self.num_rows, self.ranks = num_rows, ranks
         self.start, self.stop = ranks.bounds(num_rows)
         self.weight, self.at_home = 1.0, False
-        self._known: dict[int, tuple[Tensor, Route]] | None = None
+        self._known: dict[int, tuple[Tensor, _Route]] | None = None
         self._starts = torch.tensor([num_rows * rank // ranks.size for rank in range(ranks.size)])
 
     @contextmanager
@@ -86,7 +86,7 @@ class RowSplit:
         """Those of the rows that this process has, counted from its first one."""
         return index[(index >= self.start) & (index < self.stop)] - self.start
 
-    def route(self, index: Tensor) -> Route:
+    def route(self, index: Tensor) -> _Route:
         """Tell the processes which rows this one needs; every process calls it, each with its own indices."""
         if self._known is None:
             return self._agree(index)
@@ -94,20 +94,20 @@ class RowSplit:
             self._known[id(index)] = index, self._agree(index)
         return self._known[id(index)][1]
 
-    def _agree(self, index: Tensor) -> Route:
+    def _agree(self, index: Tensor) -> _Route:
         wanted, place = index.unique(return_inverse=True)
         ends = torch.searchsorted(wanted, self._starts.to(index.device))
         coming = ends.diff(append=ends.new_tensor([len(wanted)]))
         each = [1] * self.ranks.size
         counts = torch.stack([coming, self.ranks.exchange(coming, each, each)]).tolist()
-        return Route(place, counts[0], self.ranks.exchange(wanted, *counts) - self.start, counts[1])
+        return _Route(place, counts[0], self.ranks.exchange(wanted, *counts) - self.start, counts[1])
 
 
 class _Fetched(torch.autograd.Function):
     """Rows go where they are needed, and gradients, weighted, back to where the rows are."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, split: RowSplit, route: Route) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, split: RowSplit, route: _Route) -> Tensor:
         ctx.split, ctx.route = split, route
         return split.ranks.exchange(rows, route.going, route.coming)
 

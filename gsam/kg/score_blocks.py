@@ -96,8 +96,21 @@ class AllEntities:
         index = pool.index(device)
         self._look_up, self._pool, self._length = make, pool, len(index)
         width = sum(part.numel() for part in self._make(index[:1]))
-        self._kept = self._make(index) if len(index) * width <= _PARTS_LIMIT else None
         self._chunks = index.split(max(1, _CHUNK // max(1, width) // LANES) * LANES)
+        self._kept = self._all_parts() if len(index) * width <= _PARTS_LIMIT else None
+
+    def _all_parts(self) -> Parts:
+        """Made chunk by chunk, as a model takes several times the memory of what it returns."""
+        first = self._make(self._chunks[0])
+        if len(self._chunks) == 1:
+            return first
+        found = tuple(part.new_empty(self._length, *part.shape[1:]) for part in first)
+        start = 0
+        for chunk in self._chunks:
+            for whole, part in zip(found, self._make(chunk), strict=True):
+                whole[start : start + len(chunk)] = part
+            start += len(chunk)
+        return found
 
     def _make(self, index: Tensor) -> Parts:
         with self._pool.here():

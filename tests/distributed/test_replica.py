@@ -58,6 +58,7 @@ def gradients(ranks: Ranks) -> dict[str, Any]:
     replica = Replica(model, ranks, torch.optim.SGD(model.parameters(), lr=1))
     closure = replica.closure(closure_of(model, own), len(own) / len(SAMPLES))
     found: dict[str, Any] = {"loss": closure()}
+    found["kept by the loss"] = found["loss"].untyped_storage().nbytes()
     found |= {name: p.grad for name, p in model.named_parameters()}
     found["layout"] = model.table.weight.grad.is_sparse
     with replica.no_sync():
@@ -84,6 +85,7 @@ def test_gradient_and_loss_are_those_of_the_joint_batch(results: list[dict[str, 
     for found in results:
         assert found["layout"]
         assert found["loss"].item() == pytest.approx(loss.item(), rel=1e-14)
+        assert found["kept by the loss"] == loss.element_size()  # not all gradients
         for name, parameter in model.named_parameters():
             if parameter.grad is None:
                 assert found[name] is None

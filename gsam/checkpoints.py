@@ -1,29 +1,24 @@
-"""Checkpoints: the whole state of a training in one file, replaced at once and checked when it is read.
-
-A file is what ``torch.save`` writes, followed by the SHA-256 of it; ``torch.load`` reads it as well.
-"""
+"""Checkpoints: the whole state of a training in one file, replaced at once and checked when it is read."""
 
 from __future__ import annotations
 
 import copy
-import hashlib
 import os
-import pickle
-import random
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gsam.checked_file import CheckpointError, State, first_line, read_checked, write_checked
 from gsam.distributed import ALONE, Ranks
 from gsam.evaluation import NonFiniteError
-from gsam.files import OutputError, atomic_write
+from gsam.files import atomic_write
+from gsam.random_states import random_states, set_random_states
 
 if TYPE_CHECKING:
     from gsam.datasets import NodeDataset
@@ -44,16 +39,7 @@ __all__ = [
 #: the folder of checkpoints in the folder of a run
 CHECKPOINTS = "checkpoints"
 
-_MARK = b"gsam-sha256:"
-_TRAILER = len(_MARK) + 64
-_BLOCK = 1 << 20
-
-State = dict[str, Any]
 _H = TypeVar("_H")
-
-
-class CheckpointError(OutputError):
-    """A checkpoint that cannot be written, is damaged, or is of another training."""
 
 
 class Checkpoints:
@@ -157,7 +143,7 @@ class Checkpoints:
         except (OSError, RuntimeError) as error:  # torch.save raises the latter where a write fails
             kept = " the last good one is kept;" if self.last.exists() or self.previous.exists() else ""
             raise CheckpointError(
-                f"expected a checkpoint to be written to {self.folder}, found {_first_line(error)};{kept} make room, "
+                f"expected a checkpoint to be written to {self.folder}, found {first_line(error)};{kept} make room, "
                 "and go on with --resume"
             ) from error
 
@@ -316,31 +302,6 @@ def failing_well(checkpoints: Checkpoints | None, best: Callable[[], Mapping[str
         raise type(error)(f"{error}; the best weights so far are in {checkpoints.best}") from error
 
 
-class _Hashing:
-    """A file that hashes what is written to it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._hash = file, hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        self._hash.update(data)
-        return self._file.write(data)
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    @property
-    def digest(self) -> bytes:
-        return self._hash.hexdigest().encode()
-
-
-def write_checked(file: BinaryIO, state: State) -> None:
-    """Write a state and, after it, its checksum."""
-    hashing = _Hashing(file)
-    torch.save(_plain(state), hashing)  # type: ignore[arg-type]
-    file.write(_MARK + hashing.digest)
-
-
 def _without_manifolds(state: State) -> State:
     """The state of an optimizer without the modules that plain ones keep in their groups."""
     groups = [{key: value for key, value in group.items() if key != "manifold"} for group in state["param_groups"]]
@@ -351,66 +312,3 @@ def _with_manifolds(state: State, optimizer: torch.optim.Optimizer) -> State:
     found = zip(state["param_groups"], optimizer.param_groups, strict=True)
     groups = [{**ours, **({"manifold": its["manifold"]} if "manifold" in its else {})} for ours, its in found]
     return {**state, "param_groups": groups}
-
-
-def _plain(content: Any) -> Any:
-    """The content with plain tensors, as the safe unpickler knows no points of manifolds."""
-    if isinstance(content, Tensor):
-        return content.detach().as_subclass(Tensor)
-    if isinstance(content, Mapping):
-        return {key: _plain(value) for key, value in content.items()}
-    return [_plain(value) for value in content] if isinstance(content, (list, tuple)) else content
-
-
-def read_checked(path: Path) -> State:
-    """Read a state that :func:`write_checked` wrote, to the CPU, by the unpickler that runs no code.
-
-    Raises:
-        CheckpointError: it is not what was written.
-    """
-    try:
-        with path.open("rb") as file:
-            whole = _is_whole(file)
-        found = torch.load(path, map_location="cpu", weights_only=True) if whole else None
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"expected a checkpoint in {path}, found {_first_line(error)}") from error
-    if not isinstance(found, dict):
-        raise CheckpointError(f"expected a whole checkpoint in {path}, found a damaged one (its checksum is wrong)")
-    return found
-
-
-def _is_whole(file: BinaryIO) -> bool:
-    left = os.fstat(file.fileno()).st_size - _TRAILER
-    found = hashlib.sha256()
-    while left > 0:
-        block = file.read(min(left, _BLOCK))
-        found.update(block)
-        left -= len(block)
-    return file.read() == _MARK + found.hexdigest().encode()
-
-
-def random_states() -> State:
-    """The states of the random number generators of Python, NumPy and torch, on every device."""
-    version, numbers, gauss = random.getstate()
-    kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 - the state of who uses it
-    return {
-        "python": [version, list(numbers), gauss],
-        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, cached],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def set_random_states(states: State) -> None:
-    """Go back to states that :func:`random_states` gave; those of devices that are not here are left out."""
-    version, numbers, gauss = states["python"]
-    random.setstate((version, tuple(numbers), gauss))
-    kind, keys, position, has_gauss, cached = states["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))  # noqa: NPY002
-    torch.set_rng_state(states["torch"])
-    for index, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
-        torch.cuda.set_rng_state(state, index)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -24,15 +24,13 @@ FEWSHOT = (
 )
 NODES = (
     *("nodes", "run", "--dataset", "wordnet", "--split", "random", "--model", "sage", "--dropout", "0"),
-    *(
-        "--epochs",
-        "20",
-    ),
+    *("--epochs", "20"),
 )
 KG = (
     *("kg", "train", "--dataset", "wordnet-mammals", "--dim", "10", "--epochs", "6", "--validate-every", "3"),
     *("--threads", "1"),
 )
+REPEATS = 3  # of which the quickest counts
 #: what two processes run, what one process runs that must be the same, and the ascent
 PAIRS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "fewshot, sam": ((*FEWSHOT, "--optimizer", "sam"), (*FEWSHOT, "--optimizer", "sam"), "global"),
@@ -66,16 +64,20 @@ def main() -> None:
 def compare(two: tuple[str, ...], one: tuple[str, ...], ascent: str, *, place: Path) -> dict[str, Any]:
     """Run both and compare them."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "gsam"]
-    run([*launcher, *two, "--ascent", ascent], place / "two")
-    run(["-m", "gsam", *one], place / "one")
-    (loss, weights, seconds), (its_loss, its_weights, its_seconds) = (outcome(place / name) for name in ("two", "one"))
+    seconds: dict[str, list[float]] = {"two": [], "one": []}
+    for turn in range(REPEATS):  # by turns, as a busy machine then hits both
+        run([*launcher, *two, "--ascent", ascent], place / f"two{turn}")
+        run(["-m", "gsam", *one], place / f"one{turn}")
+        for name, found in seconds.items():
+            found.append(outcome(place / f"{name}{turn}")[2])
+    (loss, weights, _), (its_loss, its_weights, _) = (outcome(place / f"{name}0") for name in ("two", "one"))
     return {
         "command": " ".join(["gsam", *two]),
         "ascent": ascent,
         "steps_of_the_curve": len(loss),
         "largest_relative_loss_difference": max(abs(a / b - 1) for a, b in zip(loss, its_loss, strict=True)),
         "largest_weight_difference": max(float((weights[name] - its_weights[name]).abs().max()) for name in weights),
-        "training_time_of_two_over_one": seconds / its_seconds,
+        "training_time_of_two_over_one": min(seconds["two"]) / min(seconds["one"]),
     }
 
 

@@ -89,6 +89,7 @@ class Checkpoints:
         self.folder = self._shared / f"rank-{ranks.rank}" if apart else self._shared
         self._written = time.monotonic()
         self._number = 0  # of those written so far
+        self._past_last = False  # the newest file is none to go on from: the one before it was taken
 
     @property
     def last(self) -> Path:
@@ -138,8 +139,9 @@ class Checkpoints:
                 write_checked(file, state)
                 file.flush()
                 os.fsync(file.fileno())  # before the old one moves
-                if self.last.exists():
+                if self.last.exists() and not self._past_last:
                     os.replace(self.last, self.previous)
+            self._past_last = False
         except (OSError, RuntimeError) as error:  # torch.save raises the latter where a write fails
             kept = " the last good one is kept;" if self.last.exists() or self.previous.exists() else ""
             raise CheckpointError(
@@ -202,6 +204,7 @@ class Checkpoints:
                 continue
             if damaged:
                 self.on_note(f"{damaged[0]}; going on from the one before")
+            self._past_last = bool(damaged)
             return found
         if damaged:
             raise CheckpointError(f"{damaged[0]}; none before it is whole: delete {self.folder} to start over")
@@ -212,6 +215,7 @@ class Checkpoints:
         state = self.ranks.all_do(self._newest)
         numbers = self._numbers(state)
         if set(numbers) <= {None, 1} and None in numbers:  # they were stopped before all had their first one
+            self.last.unlink(missing_ok=True)
             return None
         if None in numbers:
             raise CheckpointError(
@@ -220,15 +224,19 @@ class Checkpoints:
             )
         oldest = min(number for number in numbers if number is not None)
 
-        def back() -> State | None:  # one that was written while another process was stopped
-            return state if state is None or state["number"] == oldest else read_checked(self.previous)
-
-        state = self.ranks.all_do(back)
+        state = self.ranks.all_do(lambda: self._of_step(state, oldest))
         if set(self._numbers(state)) != {oldest}:
             raise CheckpointError(
                 f"expected checkpoints of the same step in {self._shared}, found others; delete it to start over"
             )
         return state
+
+    def _of_step(self, newest: State | None, number: int) -> State:
+        """The one before the newest, if that was written while another process was being stopped."""
+        if newest is not None and newest["number"] == number:
+            return newest
+        self._past_last = True
+        return read_checked(self.previous)
 
     def _numbers(self, state: State | None) -> list[int | None]:
         return self.ranks.gather(None if state is None else int(state["number"]))

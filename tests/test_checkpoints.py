@@ -82,6 +82,9 @@ def test_the_one_before_stands_in_for_a_damaged_one(tmp_path: Path) -> None:
     assert checkpoints.restore(*pair()) == {"number": 1}
     assert "damaged" in notes[0]
     assert "going on from the one before" in notes[0]
+    good = checkpoints.previous.read_bytes()
+    checkpoints.save(*pair(), {"number": 2})
+    assert checkpoints.previous.read_bytes() == good  # the damaged one has not taken its place
     checkpoints.last.unlink()  # as if killed between the two renames
     assert checkpoints.restore(*pair()) == {"number": 1}
     assert len(notes) == 1

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -69,16 +70,22 @@ def quick() -> tuple[str, ...]:
 
 
 @pytest.fixture
-def kg(capsys: pytest.CaptureFixture[str]) -> Command:
-    """``gsam kg`` in this process, which has loaded PyTorch Geometric already."""
+def inside(capsys: pytest.CaptureFixture[str]) -> Command:
+    """``gsam`` in this process, which has loaded PyTorch Geometric already."""
 
     def run(*arguments: object) -> SimpleNamespace:
         with pytest.raises(SystemExit) as end:
-            main(["kg", *map(str, arguments)])
+            main(list(map(str, arguments)))
         shown = capsys.readouterr()
         return SimpleNamespace(returncode=end.value.code, stdout=shown.out, stderr=shown.err)
 
     return run
+
+
+@pytest.fixture
+def kg(inside: Command) -> Command:
+    """``gsam kg`` in this process."""
+    return partial(inside, "kg")
 
 
 @pytest.fixture

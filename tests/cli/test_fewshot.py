@@ -49,31 +49,31 @@ def test_quiet_says_nothing(gsam, tiny: Path, quick, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_resume_keeps_finished_seeds_and_gives_the_same_result(gsam, tiny: Path, quick, tmp_path: Path) -> None:
+def test_resume_keeps_finished_seeds_and_gives_the_same_result(inside, tiny: Path, quick, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     command = ("fewshot", "run", "--dataset", tiny, *quick, "--quiet")
-    gsam(*command, "--seeds", "0,1", "--out", whole)
-    gsam(*command, "--seeds", "0", "--out", parts)
-    refused = gsam(*command, "--seeds", "0,1", "--out", parts)
+    inside(*command, "--seeds", "0,1", "--out", whole)
+    inside(*command, "--seeds", "0", "--out", parts)
+    refused = inside(*command, "--seeds", "0,1", "--out", parts)
     assert refused.returncode == 2
     assert "--force" in refused.stderr
-    other = gsam(*command, "--seeds", "0,1", "--lr", "0.5", "--resume", "--out", parts)
+    other = inside(*command, "--seeds", "0,1", "--lr", "0.5", "--resume", "--out", parts)
     assert (other.returncode, "lr" in other.stderr) == (2, True)
-    assert gsam(*command, "--seeds", "0,1", "--resume", "--out", parts).returncode == 0
+    assert inside(*command, "--seeds", "0,1", "--resume", "--out", parts).returncode == 0
     found, expected = (json.loads((folder / "results.json").read_text())["per_seed"] for folder in (parts, whole))
     for one, other_one in zip(found, expected, strict=True):
         assert {**one, "train_seconds": 0} == {**other_one, "train_seconds": 0}
 
 
-def test_force_replaces_a_run_but_never_a_folder_of_something_else(gsam, tiny: Path, quick, tmp_path: Path) -> None:
+def test_force_replaces_a_run_but_never_a_folder_of_something_else(inside, tiny: Path, quick, tmp_path: Path) -> None:
     command = ("fewshot", "run", "--dataset", tiny, *quick, "--quiet", "--force", "--out")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    refused = gsam(*command, tmp_path / "mine")
+    refused = inside(*command, tmp_path / "mine")
     assert refused.returncode == 2
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
-    assert gsam(*command, tmp_path / "out").returncode == 0
-    assert gsam(*command, tmp_path / "out").returncode == 0
+    assert inside(*command, tmp_path / "out").returncode == 0
+    assert inside(*command, tmp_path / "out").returncode == 0
 
 
 def nan_feature(arrays: dict) -> None:
@@ -106,11 +106,11 @@ def missing_key(arrays: dict) -> None:
         (missing_key, "attr_indptr"),
     ],
 )
-def test_bad_data_is_one_line_and_nothing_written(gsam, arrays, quick, tmp_path: Path, spoil, words: str) -> None:
+def test_bad_data_is_one_line_and_nothing_written(inside, arrays, quick, tmp_path: Path, spoil, words: str) -> None:
     spoil(arrays)
     path = tmp_path / "bad.npz"
     np.savez(path, **arrays)
-    done = gsam("fewshot", "run", "--dataset", path, *quick, "--out", tmp_path / "out")
+    done = inside("fewshot", "run", "--dataset", path, *quick, "--out", tmp_path / "out")
     assert_refused(done, words, tmp_path / "out")
 
 
@@ -138,8 +138,8 @@ def test_bad_data_is_one_line_and_nothing_written(gsam, arrays, quick, tmp_path:
         (("--shots", "many"), "--shots"),
     ],
 )
-def test_bad_options_are_one_line_and_nothing_written(gsam, tiny, quick, tmp_path, options, words: str) -> None:
-    done = gsam("fewshot", "run", "--dataset", tiny, *quick, *options, "--out", tmp_path / "out")
+def test_bad_options_are_one_line_and_nothing_written(inside, tiny, quick, tmp_path, options, words: str) -> None:
+    done = inside("fewshot", "run", "--dataset", tiny, *quick, *options, "--out", tmp_path / "out")
     assert_refused(done, words, tmp_path / "out")
 
 

@@ -28,7 +28,7 @@ def commands(place: Path, tiny: Path) -> dict[str, list[str]]:
         "--threads",
         "1",
         "--epochs",
-        "60",
+        "40",
         "--validate-every",
         "7",
         "--patience",
@@ -36,8 +36,8 @@ def commands(place: Path, tiny: Path) -> dict[str, list[str]]:
         "--optimizer",
         "lorentz-sam",
     ]
-    episodes = [*QUICK_EPISODES, "--episodes", "600", "--validate-every", "6", "--patience", "10000"]
-    nodes = ["--split", "random", "--epochs", "3000", "--validate-every", "9", "--patience", "10000"]
+    episodes = [*QUICK_EPISODES, "--episodes", "400", "--validate-every", "6", "--patience", "10000"]
+    nodes = ["--split", "random", "--epochs", "1500", "--validate-every", "9", "--patience", "10000"]
     return {
         "kg": ["kg", "train", "--dataset", str(graph), *kg],
         "fewshot": ["fewshot", "run", "--dataset", str(tiny), *episodes, "--optimizer", "fgsam+"],

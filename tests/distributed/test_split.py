@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch_geometric.nn.kge import ComplEx, DistMult, RotatE, TransE
 
-from gsam.checkpoints import Checkpoints
+from gsam.checkpoints import CheckpointError, Checkpoints
 from gsam.distributed import ALONE, Ranks, Replica, RowSplit, SplitEmbedding, whole_state_dict
 from gsam.kg import PROTOCOLS, KGConfig, KGRun, load_run, predict, rank, split_entities, with_reciprocals
 from gsam.kg.groups import parameter_groups
@@ -256,6 +256,35 @@ def _disturb(ranks: Ranks, place: Path, deaths: int) -> None:
     ranks.gather(None)
 
 
+class Full(Checkpoints):
+    """No room for the checkpoints of the second process."""
+
+    def _write(self, *args: Any) -> None:
+        if not self.ranks.first:
+            raise CheckpointError("no room")
+        super()._write(*args)
+
+
+def half_written(ranks: Ranks, folder: str) -> dict[str, Any]:
+    """Twice in a row, the checkpoint of the first process alone is written; and so it is at the very beginning."""
+    model = split_model(ranks, "mure")
+    optimizer = build_optimizer(model, "sgd")
+
+    def go_on(kind: type[Checkpoints], step: int, place: str) -> tuple[Any, str]:
+        checkpoints = kind(Path(folder) / place, ranks=ranks, apart=True)
+        ranks.gather(None)
+        before = checkpoints.restore(model, optimizer)
+        told = message_of(lambda: checkpoints.save(model, optimizer, {"step": step}))
+        ranks.gather(None)
+        return before, told
+
+    later = [
+        go_on(kind, step, "later") for step, kind in enumerate([Checkpoints, Checkpoints, Full, Full, Checkpoints])
+    ]
+    first = [go_on(kind, step, "first") for step, kind in enumerate([Full, Checkpoints])]
+    return {"later": later, "first": first}
+
+
 # -- a run -------------------------------------------------------------------------------------------------------------
 
 
@@ -276,6 +305,7 @@ def everything(ranks: Ranks, folder: str) -> dict[str, Any]:
         **{f"spoilt {name}": spoilt(ranks, name) for name in ("radam", "lorentz-sam")},
         "refused": refused(ranks),
         "resumed": resumed(ranks, folder),
+        "half written": half_written(ranks, folder),
         "recorded": recorded(ranks, folder),
         "folder": folder,
     }
@@ -359,6 +389,21 @@ def test_processes_that_die_go_on_with_their_own_rows(results: list[dict[str, An
     first, second = (result["resumed"]["notes"] for result in results)
     assert (len(first), len(second)) == (0, 1)
     assert "going on from the one before" in second[0]
+
+
+def test_a_step_that_one_process_has_not_kept_is_none_to_go_on_from(results: list[dict[str, Any]]) -> None:
+    for result in (result["half written"] for result in results):
+        assert [before for before, _ in result["later"]] == [None, *({"step": step} for step in (0, 1, 1, 1))]
+        assert [before for before, _ in result["first"]] == [None, None]
+        told = [told for _, told in (*result["later"], *result["first"])]
+        assert told == [
+            "nothing",
+            "nothing",
+            *["CheckpointError: no room"] * 2,
+            "nothing",
+            "CheckpointError: no room",
+            "nothing",
+        ]
 
 
 def test_a_recorded_run_has_whole_tables(results: list[dict[str, Any]]) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from gsam.checked_file import CheckpointError, State, first_line, read_checked, write_checked
-from gsam.distributed import ALONE, Ranks
+from gsam.distributed import ALONE, Ranks, row_split
 from gsam.evaluation import NonFiniteError
 from gsam.files import atomic_write
 from gsam.random_states import random_states, set_random_states
@@ -116,7 +116,9 @@ class Checkpoints:
 
         Raises:
             CheckpointError: it cannot be written; the last good one is left.
+            ValueError: tables are split over processes, and checkpoints are not ``apart``.
         """
+        self._check_apart(model)
         random = [random_states()] if self.apart else self.ranks.gather(random_states())
         self._number += 1
         who = self.ranks.all_do if self.apart else self.ranks.first_does
@@ -157,7 +159,9 @@ class Checkpoints:
 
         Raises:
             CheckpointError: there are checkpoints, but no whole one, or it is of something else.
+            ValueError: tables are split over processes, and checkpoints are not ``apart``.
         """
+        self._check_apart(model)
         self._check_layout()
         state = self._newest_of_all() if self.apart else self._newest()
         if state is None:
@@ -240,6 +244,13 @@ class Checkpoints:
 
     def _numbers(self, state: State | None) -> list[int | None]:
         return self.ranks.gather(None if state is None else int(state["number"]))
+
+    def _check_apart(self, model: nn.Module) -> None:
+        if row_split(model) is not None and not self.apart:
+            raise ValueError(
+                "expected Checkpoints(..., apart=True) for tables that are split over processes, found checkpoints of "
+                "the first one's rows"
+            )
 
     def _check_layout(self) -> None:
         """Refuse to start over where checkpoints lie that are made in the other way."""

@@ -63,8 +63,13 @@ class Replica(nn.Module):
 
     def _shards(self, optimizer: torch.optim.Optimizer) -> Shards:
         shards = Shards([table.weight for table in split_tables(self.module).values()], self.ranks.sum)
-        if not shards:
+        if self._split is None:
             return shards
+        if self._split.ranks.size != self.ranks.size:
+            raise ValueError(
+                f"expected the {self._split.ranks.size} processes that the tables are split over, found "
+                f"{self.ranks.size}; pass the same ranks"
+            )
         if self.ranks.ascent == "local":
             raise ValueError("expected ascent='global' with tables that are split over processes, found 'local'")
         known = {param for group in optimizer.param_groups for param in group["params"]}

@@ -46,6 +46,7 @@ class RowSplit:
         stop: the last own row plus one.
         weight: of this process's samples in the joint batch: what its gradients are multiplied with before they go to
             the processes that have the rows; 1 outside of a pass.
+        at_home: whether lookups are of own rows alone.
 
     Raises:
         ValueError: there are fewer rows than processes.
@@ -95,7 +96,11 @@ class RowSplit:
         return self._known[id(index)][1]
 
     def _agree(self, index: Tensor) -> _Route:
-        wanted, place = index.unique(return_inverse=True)
+        wanted, place = index.long().unique(return_inverse=True)
+        if len(wanted) and not 0 <= int(wanted[0]) <= int(wanted[-1]) < self.num_rows:
+            raise IndexError(
+                f"expected rows from 0 to {self.num_rows - 1}, found {int(wanted[0])} to {int(wanted[-1])}"
+            )
         ends = torch.searchsorted(wanted, self._starts.to(index.device))
         coming = ends.diff(append=ends.new_tensor([len(wanted)]))
         each = [1] * self.ranks.size
@@ -131,6 +136,7 @@ class SplitEmbedding(nn.Embedding):
 
     Raises:
         ValueError: the table has dense gradients, another number of rows, or ``max_norm`` or ``padding_idx``.
+        IndexError: in a lookup, there is no such row.
     """
 
     def __init__(self, table: nn.Embedding, split: RowSplit) -> None:

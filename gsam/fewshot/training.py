@@ -193,7 +193,7 @@ def meta_train(
                 average_statistics(method, ranks)
                 with evaluating(method):
                     method.choose(tasks)
-                accuracy = ranks.same(evaluate_inputs(method, tasks))
+                accuracy = evaluate_inputs(method, tasks, ranks)
                 history.episode.append(start + len(episodes))
                 _record(history, ranks.same(spent), ranks.mean(torch.stack(losses)), accuracy, guard.skipped)
                 if not history.waited:

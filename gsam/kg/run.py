@@ -82,11 +82,9 @@ class KGRun:
 
     def build_model(self) -> nn.Module:
         """The model with the initial weights of the seed, on the device; of split tables the own rows."""
-        return (
-            self.ranks.in_turn(self._build_model).to(self.device)
-            if self.split_tables
-            else self._build_model().to(self.device)
-        )
+        if self.split_tables:  # and whole ones for a moment
+            return self.ranks.in_turn(self._build_model).to(self.device)
+        return self._build_model().to(self.device)
 
     def _build_model(self) -> nn.Module:
         torch.manual_seed(self.config.seed)

@@ -213,6 +213,7 @@ def refused(ranks: Ranks) -> dict[str, str]:
         "all": message_of(
             lambda: train(model, toy_graph(), build_optimizer(model, "radam"), sampling=all_negatives, ranks=ranks)
         ),
+        "alone": message_of(lambda: Replica(model, ALONE, build_optimizer(model, "radam"))),
         "predict": message_of(lambda: predict(model, toy_graph(), head=0, relation=0)),
         "dense": message_of(lambda: split_entities(HyboNet(SIZE, 8, 6), ranks)),
         "forward": message_of(lambda: split_entities(GivenScores(torch.zeros(4, SIZE, SIZE)), ranks)),
@@ -238,6 +239,9 @@ def resumed(ranks: Ranks, folder: str) -> dict[str, Any]:
             ranks.gather(None)
     results["deaths"] = deaths
     results["as one"] = message_of(lambda: trained(ranks, case, Checkpoints(place, ranks=ranks)))
+    whole = nn.Linear(1, 1)
+    restore = Checkpoints(place, ranks=ranks).restore
+    results["whole model"] = message_of(lambda: restore(whole, SGD(whole.parameters())))
     ranks.gather(None)  # both have looked
     Checkpoints(place, ranks=ranks, apart=True).remove()
     ranks.gather(None)
@@ -369,6 +373,7 @@ def test_what_needs_whole_tables_is_refused(results: list[dict[str, Any]]) -> No
             "mixed": "parameter groups of shards alone or without any",
             "local": "expected ascent='global' with tables that are split",
             "all": "expected negatives 'shared' or 'per-triple' with tables that are split",
+            "alone": "expected the 2 processes that the tables are split over, found 1",
             "predict": "found None for all with tables that are split",
             "dense": "expected a table with row-sparse gradients",
             "forward": "found GivenScores, which scores pairs one by one",
@@ -384,7 +389,8 @@ def test_processes_that_die_go_on_with_their_own_rows(results: list[dict[str, An
         files = [f"rank-{rank}/{name}.pt" for rank in range(2) for name in ("last", "previous")]
         assert result["left 1"] == [name for name in files if name != "rank-1/last.pt"]
         assert result["left 2"] == files
-        assert "expected one for all processes in" in result["as one"]
+        assert "expected Checkpoints(..., apart=True) for tables that are split" in result["as one"]
+        assert "expected one for all processes in" in result["whole model"]
         assert result["removed"]
     first, second = (result["resumed"]["notes"] for result in results)
     assert (len(first), len(second)) == (0, 1)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gsam.distributed import Ranks
 from gsam.fewshot import (
     GPN,
     EpisodeInputs,
@@ -53,7 +54,7 @@ class Script:
         self.scores = scores
         self.seen: list[dict[str, Tensor]] = []
 
-    def __call__(self, method: FewShotMethod, tasks: list[EpisodeInputs]) -> float:
+    def __call__(self, method: FewShotMethod, tasks: list[EpisodeInputs], ranks: Ranks) -> float:
         assert method.training
         self.seen.append(copy.deepcopy(method.state_dict()))
         return self.scores[len(self.seen) - 1]

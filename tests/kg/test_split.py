@@ -57,6 +57,14 @@ def test_an_unusual_table_is_refused() -> None:
         split_entities(model, Ranks(1, 2))
 
 
+@pytest.mark.parametrize("index", [7, -1])
+def test_a_row_that_there_is_not_is_refused(index: int) -> None:
+    model = HyboNet(7, 2, 3, sparse=True)
+    split_entities(model, Ranks(1, 2))
+    with pytest.raises(IndexError, match=f"expected rows from 0 to 6, found {min(index, 2)} to {max(index, 2)}"):
+        model.node_emb(torch.tensor([2, index]))
+
+
 @pytest.mark.parametrize("entities", [LANES, 2 * LANES - 1, 2 * LANES])
 def test_a_pool_of_some_entities_has_a_column_for_others(entities: int) -> None:
     pool = Pool(entities, RowSplit(entities, Ranks(1, 2)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import time
 import warnings
@@ -28,7 +27,6 @@ __all__ = [
     "CheckpointError",
     "Checkpoints",
     "about_seed",
-    "begin",
     "failing_well",
     "random_states",
     "read_checked",
@@ -283,29 +281,6 @@ def about_seed(config: Mapping[str, Any], seed: int, dataset: NodeDataset) -> St
     """What is trained on one of the seeds of a configuration: :attr:`Checkpoints.about`."""
     sizes = [dataset.num_nodes, dataset.num_edges, dataset.num_features]
     return {"config": {**config, "seeds": [seed]}, "data": [dataset.name, *sizes]}
-
-
-def begin(
-    checkpoints: Checkpoints | None,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    history: Callable[..., _H],
-    ranks: Ranks = ALONE,
-) -> tuple[_H, dict[str, Tensor]]:
-    """History and best weights so far: an empty one and the initial ones, or those of a checkpoint, which is restored.
-
-    Args:
-        checkpoints: whose ``progress`` has the fields of the history as ``"history"`` and the weights as ``"best"``.
-        model: as for :meth:`Checkpoints.restore`.
-        optimizer: likewise.
-        history: makes a history from its fields.
-        ranks: the processes; each of several begins with random numbers of its own.
-    """
-    found = None if checkpoints is None else checkpoints.restore(model, optimizer)
-    if found is None:
-        ranks.draw_apart()
-        return history(), copy.deepcopy(model.state_dict())
-    return history(**found["history"]), found["best"]
 
 
 @contextmanager

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 
-from gsam.checkpoints import Checkpoints, begin, failing_well
-from gsam.distributed import ALONE, Ranks, Replica, average_statistics
-from gsam.evaluation import NonFiniteError, evaluating
+from gsam.checkpoints import Checkpoints
+from gsam.distributed import ALONE, Ranks, Replica
+from gsam.evaluation import evaluating
 from gsam.fewshot.episodes import Episode, EpisodeSampler
 from gsam.fewshot.evaluation import evaluate_inputs
 from gsam.fewshot.inputs import EpisodeInputs, PreparedGraph
@@ -20,6 +19,7 @@ from gsam.fewshot.method import FewShotMethod
 from gsam.optim.recipes import Recipe
 from gsam.optim.sharpness_aware import Closure
 from gsam.optim.step_guard import StepGuard
+from gsam.rounds import RoundHistory, train_in_rounds
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ class Schedule:
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} >= 1, found {getattr(self, name)}")
 
+    @property
+    def total(self) -> int:
+        """Training episodes at most."""
+        return self.episodes
+
     def steps(self, episodes: int) -> int:
         """Optimizer steps that so many episodes make."""
         whole, rest = divmod(episodes, self.validate_every)
@@ -53,7 +58,7 @@ class Schedule:
 
 
 @dataclass
-class History:
+class History(RoundHistory):
     """What happened.
 
     Attributes:
@@ -64,26 +69,13 @@ class History:
         skipped_steps: steps skipped because a gradient was not finite.
     """
 
+    unit: ClassVar[str] = "episode"
+    measure: ClassVar[str] = "val_accuracy"
     episode: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
     val_accuracy: list[float] = field(default_factory=list)
     skipped_steps: int = 0
-
-    @property
-    def best(self) -> int:
-        """Position of the first best validation."""
-        return max(range(len(self.val_accuracy)), key=lambda i: (self.val_accuracy[i], -i))
-
-    @property
-    def trained(self) -> int:
-        """Training episodes so far."""
-        return self.episode[-1] if self.episode else 0
-
-    @property
-    def waited(self) -> int:
-        """Validations since the best one."""
-        return len(self.episode) - 1 - self.best if self.episode else 0
 
 
 def train_step(
@@ -179,36 +171,30 @@ def meta_train(
     replica = Replica(method, ranks, optimizer)
     tasks = [graph.inputs(episode) for episode in validation]  # kept: their blocks are cut once
     guard = StepGuard(method, optimizer, schedule.max_skipped)
-    method.train()
-    with evaluating(method):
-        method.choose(tasks)
-    history, best = begin(checkpoints, method, optimizer, History, ranks)
-    guard.skipped = history.skipped_steps
     steps = _Steps(method, graph, optimizer, recipe, guard, replica, schedule.meta_batch_size)
-    try:
-        with failing_well(checkpoints, lambda: best):
-            for start in range(history.trained, schedule.episodes, schedule.validate_every):
-                episodes = sampler.take(min(schedule.validate_every, schedule.episodes - start), start)
-                losses, spent = steps.on(episodes)
-                average_statistics(method, ranks)
-                with evaluating(method):
-                    method.choose(tasks)
-                accuracy = evaluate_inputs(method, tasks, ranks)
-                history.episode.append(start + len(episodes))
-                _record(history, ranks.same(spent), ranks.mean(torch.stack(losses)), accuracy, guard.skipped)
-                if not history.waited:
-                    best = copy.deepcopy(method.state_dict())
-                if on_validation is not None:
-                    on_validation(history)
-                if history.waited >= schedule.patience:
-                    break
-                if checkpoints is not None and checkpoints.due:
-                    checkpoints.save(method, optimizer, {"history": asdict(history), "best": best})
-            guard.check_any(schedule.steps(history.trained))
-    finally:
-        method.load_state_dict(best)
-        method.eval()
-    return history
+
+    def choose() -> None:
+        with evaluating(method):
+            method.choose(tasks)
+
+    def score() -> float:
+        choose()
+        return evaluate_inputs(method, tasks, ranks)
+
+    method.train()
+    choose()
+    return train_in_rounds(
+        method,
+        optimizer,
+        History,
+        schedule,
+        guard,
+        steps=lambda start, stop: steps.on(sampler.take(stop - start, start)),
+        score=score,
+        checkpoints=checkpoints,
+        on_validation=on_validation,
+        ranks=ranks,
+    )
 
 
 @dataclass(frozen=True)
@@ -243,15 +229,3 @@ class _Steps:
 def _wait_for(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _record(history: History, seconds: float, losses: torch.Tensor, val_accuracy: float, skipped: int) -> None:
-    finite = losses[losses.isfinite()]  # the steps of the others were skipped
-    if not finite.numel():
-        raise NonFiniteError(
-            f"expected a finite loss, found none in {len(losses)} steps up to episode {history.episode[-1]}; lower --lr"
-        )
-    history.seconds.append(seconds + (history.seconds[-1] if history.seconds else 0.0))
-    history.loss.append(float(finite.mean()))
-    history.val_accuracy.append(val_accuracy)
-    history.skipped_steps = skipped

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gsam.checkpoints import Checkpoints, begin, failing_well
-from gsam.distributed import ALONE, Ranks, Replica, average_statistics
-from gsam.evaluation import NonFiniteError, evaluating
+from gsam.checkpoints import Checkpoints
+from gsam.distributed import ALONE, Ranks, Replica
+from gsam.evaluation import evaluating
 from gsam.nodes.graph import NodeGraph
 from gsam.nodes.scoring import score
 from gsam.nodes.splits import NodeSplit
 from gsam.optim.recipes import Recipe
 from gsam.optim.sharpness_aware import Closure
 from gsam.optim.step_guard import StepGuard
+from gsam.rounds import RoundHistory, train_in_rounds
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,18 @@ class EpochSchedule:
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} >= 1, found {getattr(self, name)}")
 
+    @property
+    def total(self) -> int:
+        """Epochs at most."""
+        return self.epochs
+
+    def steps(self, epochs: int) -> int:
+        """Optimizer steps that so many epochs make: one each."""
+        return epochs
+
 
 @dataclass
-class EpochHistory:
+class EpochHistory(RoundHistory):
     """What happened.
 
     Attributes:
@@ -57,26 +66,13 @@ class EpochHistory:
         skipped_steps: steps skipped because a gradient was not finite.
     """
 
+    unit: ClassVar[str] = "epoch"
+    measure: ClassVar[str] = "val_score"
     epoch: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
     val_score: list[float] = field(default_factory=list)
     skipped_steps: int = 0
-
-    @property
-    def best(self) -> int:
-        """Position of the first best validation."""
-        return max(range(len(self.val_score)), key=lambda i: (self.val_score[i], -i))
-
-    @property
-    def trained(self) -> int:
-        """Epochs so far."""
-        return self.epoch[-1] if self.epoch else 0
-
-    @property
-    def waited(self) -> int:
-        """Validations since the best one."""
-        return len(self.epoch) - 1 - self.best if self.epoch else 0
 
 
 class NodeTask:
@@ -174,32 +170,19 @@ def train_nodes(
     """
     schedule = schedule or EpochSchedule()
     guard = StepGuard(model, optimizer, schedule.max_skipped)
-    ranks = task.ranks
-    history, best = begin(checkpoints, model, optimizer, EpochHistory, ranks)
-    guard.skipped = history.skipped_steps
     step = task.step(model, optimizer, recipe, guard)
-    model.train()
-    try:
-        with failing_well(checkpoints, lambda: best):
-            for start in range(history.trained, schedule.epochs, schedule.validate_every):
-                count = min(schedule.validate_every, schedule.epochs - start)
-                losses, seconds = _timed(step, count, task.inputs.labels.device)
-                average_statistics(model, ranks)
-                score = ranks.same(task.score(model, task.split.val))
-                _record(history, ranks.same(seconds), ranks.mean(torch.stack(losses)), score, guard.skipped)
-                if not history.waited:
-                    best = copy.deepcopy(model.state_dict())
-                if on_validation is not None:
-                    on_validation(history)
-                if history.waited >= schedule.patience:
-                    break
-                if checkpoints is not None and checkpoints.due:
-                    checkpoints.save(model, optimizer, {"history": asdict(history), "best": best})
-            guard.check_any(history.trained)
-    finally:
-        model.load_state_dict(best)
-        model.eval()
-    return history
+    return train_in_rounds(
+        model,
+        optimizer,
+        EpochHistory,
+        schedule,
+        guard,
+        steps=lambda start, stop: _timed(step, stop - start, task.inputs.labels.device),
+        score=lambda: task.score(model, task.split.val),
+        checkpoints=checkpoints,
+        on_validation=on_validation,
+        ranks=task.ranks,
+    )
 
 
 def _timed(step: Callable[[], Tensor], count: int, device: torch.device) -> tuple[list[Tensor], float]:
@@ -209,15 +192,3 @@ def _timed(step: Callable[[], Tensor], count: int, device: torch.device) -> tupl
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return losses, time.perf_counter() - started
-
-
-def _record(history: EpochHistory, seconds: float, losses: Tensor, val_score: float, skipped: int) -> None:
-    epoch = history.trained + len(losses)
-    finite = losses[losses.isfinite()]  # the steps of the others were skipped
-    if not finite.numel():
-        raise NonFiniteError(f"expected a finite loss, found none in {len(losses)} epochs up to {epoch}; lower --lr")
-    history.epoch.append(epoch)
-    history.seconds.append(seconds + (history.seconds[-1] if history.seconds else 0.0))
-    history.loss.append(float(finite.mean()))
-    history.val_score.append(val_score)
-    history.skipped_steps = skipped

@@ -305,7 +305,7 @@ def test_skipped_steps_are_counted_and_divergence_is_reported(
     assert history.skipped_steps == 2
     assert all(torch.isfinite(p).all() for p in model.parameters())
     bad.update(range(100))
-    with pytest.raises(NonFiniteError, match="finite loss, found none in 3 epochs up to 3; lower --lr"):
+    with pytest.raises(NonFiniteError, match="finite loss, found none in 3 steps up to epoch 3; lower --lr"):
         run(task, model_for(task), "sam", epochs=6, validate_every=3)
 
 

@@ -119,13 +119,14 @@ def _few_shot(found: dict[str, Any]) -> str:
 def soak() -> Lines:
     """Whether memory grows over a long training."""
     found = result("soak")
-    names = {"fewshot": "few-shot", "kg": "knowledge-graph"}
+    names = {"fewshot": "few-shot", "kg": "knowledge-graph", "processes": "knowledge-graph (two processes)"}
     parts = [
         f"{found[part]['trainings']} {name} trainings in {found[part]['minutes']:.0f} minutes, "
         f"{found[part]['mib_a_minute']:+.2f} MiB a minute in the second half at {found[part]['last_mib']:.0f} MiB"
         for part, name in names.items()
+        if part in found
     ]
-    flat = all(found[part]["flat"] for part in names)
+    flat = all(found[part]["flat"] for part in names if part in found)
     return [
         f"**Memory over time**, one process after the other: {'; '.join(parts)}. The bound is {found['kg']['bound']:g} "
         f"MiB a minute: {'kept' if flat else 'not kept'}.",

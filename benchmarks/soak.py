@@ -1,13 +1,15 @@
-"""Memory over a long training: few-shot and knowledge-graph training, each in a process of its own, in turn.
+"""Memory over a long training: few-shot, knowledge graphs, and knowledge graphs in two processes, one after the other.
 
-Each trains over and over on bundled data for half of the time, from new weights whenever a training has ended, so that
-everything a training makes is made and dropped many times. Its resident size is read from outside once a second. The
-verdict is about the second half of a process's life: the least-squares slope must be below 1 MiB a minute.
+Each trains over and over on bundled data for a third of the time, from new weights whenever a training has ended, so
+that everything a training makes is made and dropped many times. The resident size of all its processes is read from
+outside once a second. The verdict is about the second half of that time: the least-squares slope must be below 1 MiB a
+minute.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from bench_large import stored_dataset
 from harness import save
 
 from gsam.datasets import load_knowledge_graph, load_nodes
+from gsam.distributed import join
 from gsam.fewshot import FewShotRun, PreparedData
 from gsam.fewshot import configure as configure_fewshot
 from gsam.kg import KGRun
@@ -64,22 +67,45 @@ def kg() -> None:
         print(seed, flush=True)
 
 
-PARTS: dict[str, Callable[[], None]] = {"fewshot": fewshot, "kg": kg}
+def processes() -> None:
+    """The same in two processes, whole tables in each in turn with split ones; epochs are long, of small batches."""
+    ranks, graph = join(), load_knowledge_graph("wordnet-mammals")
+    for seed in itertools.count():
+        optimizer = ("radam", "lorentz-sam")[seed // 2 % 2]
+        options: dict[str, Any] = {"epochs": 1, "batch_size": 50, "validate_every": 1, "seed": seed}
+        config = configure_kg("wordnet-mammals", dim=32, optimizer=optimizer, **options)
+        KGRun(config, graph, ranks=ranks, split_tables=seed % 2 == 1).train()
+        if ranks.first:
+            print(seed, flush=True)
+
+
+PARTS: dict[str, Callable[[], None]] = {"fewshot": fewshot, "kg": kg, "processes": processes}
+LAUNCHERS = {"processes": ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")}
+
+
+def resident(process: psutil.Process) -> float:
+    """MiB of a process and all that it has started."""
+    total = 0
+    for one in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += one.memory_info().rss
+    return total / 2**20
 
 
 def watched(part: str, minutes: float) -> dict[str, Any]:
-    """Resident size of a process that trains for so long, and the verdict."""
-    command = [sys.executable, __file__, "--part", part]
+    """Resident size of what trains for so long, and the verdict."""
+    command = [sys.executable, *LAUNCHERS.get(part, ()), __file__, "--part", part]
     with tempfile.TemporaryFile() as output, subprocess.Popen(command, stdout=output) as child:
         process, started, samples = psutil.Process(child.pid), time.monotonic(), []
         try:
             while (elapsed := time.monotonic() - started) < 60 * minutes:
                 if child.poll() is not None:
                     raise RuntimeError(f"expected {part} to train on, found that it ended with code {child.returncode}")
-                samples.append((elapsed / 60, process.memory_info().rss / 2**20))
+                samples.append((elapsed / 60, resident(process)))
                 time.sleep(1.0)
         finally:
-            child.kill()
+            for one in (*process.children(recursive=True), process):
+                one.kill()
             child.wait()
         output.seek(0)
         trainings = len(output.read().split())

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
 
 import typer
 
 import gsam.cli.bench
 import gsam.cli.kg_use  # noqa: F401 - commands of fewshot.app and kg.app
 from gsam.cli import datasets, demo, fewshot, kg, nodes
+
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 app = typer.Typer(
     name="gsam",
@@ -47,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Set ``GSAM_DEBUG=1`` to see the traceback instead.
     """
+    show, warnings.showwarning = warnings.showwarning, _note
     try:
         status = app(args=None if arguments is None else list(arguments), standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
@@ -61,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _say(message)
         sys.exit(2)
     finally:
+        warnings.showwarning = show
         _leave()
     if status == 130:  # what typer makes of Ctrl-C
         _say("interrupted; what was finished is kept, continue with --resume")
@@ -82,6 +89,21 @@ def _say(message: str) -> None:
     rank = os.environ.get("RANK", "0")
     teller = "gsam" if rank == "0" else f"gsam, process {rank}"
     typer.echo(f"{teller}: " + " ".join(message.split()), err=True)
+
+
+def _note(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show a warning of the library in one line, such as that of a damaged checkpoint; others as Python does."""
+    if Path(filename).is_relative_to(_PACKAGE):
+        _say(f"note: {message}")
+    else:
+        (file or sys.stderr).write(warnings.formatwarning(message, category, filename, lineno, line))
 
 
 def _leave() -> None:

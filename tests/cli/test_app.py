@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
 import torch
@@ -89,3 +90,21 @@ def test_memory_that_runs_out_is_one_line(
         module.main([])
     assert end.value.code == 2
     assert capsys.readouterr().err.startswith("gsam: expected enough memory, found too little")
+
+
+def test_a_warning_of_ours_is_one_line(inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of a damaged checkpoint, which is no error: the one before it is taken."""
+
+    def command(**_: object) -> int:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn_explicit("a damaged one;\n  going on", UserWarning, package.__file__, 7)
+            warnings.warn_explicit("somebody else's", UserWarning, "elsewhere.py", 7)
+        return 0
+
+    before = warnings.showwarning
+    monkeypatch.setattr(module, "app", command)
+    done = inside()
+    assert warnings.showwarning is before
+    assert done.stderr.splitlines()[0] == "gsam: note: a damaged one; going on"
+    assert "elsewhere.py:7: UserWarning: somebody else's" in done.stderr

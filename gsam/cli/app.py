@@ -15,6 +15,8 @@ import gsam.cli.bench
 import gsam.cli.kg_use  # noqa: F401 - commands of fewshot.app and kg.app
 from gsam.cli import datasets, demo, fewshot, kg, nodes
 
+#: commands that several processes share the work of
+_IN_PROCESSES = (("fewshot", "run"), ("nodes", "run"), ("kg", "train"))
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 app = typer.Typer(
@@ -52,9 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Set ``GSAM_DEBUG=1`` to see the traceback instead.
     """
+    given = sys.argv[1:] if arguments is None else list(arguments)
     show, warnings.showwarning = warnings.showwarning, _note
     try:
-        status = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+        _check_processes(given)
+        status = app(args=given, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         status = 130
     except Exception as error:
@@ -72,6 +76,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if status == 130:  # what typer makes of Ctrl-C
         _say("interrupted; what was finished is kept, continue with --resume")
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _check_processes(arguments: Sequence[str]) -> None:
+    """Refuse several processes where each would do the same work and write the same files."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and tuple(arguments[:2]) not in _IN_PROCESSES:
+        names = ", ".join(map(" ".join, _IN_PROCESSES))
+        raise ValueError(
+            f"expected {names} in several processes, found {' '.join(arguments[:2]) or 'no command'}; "
+            "run it without torchrun"
+        )
 
 
 def _message(error: Exception) -> str | None:

@@ -108,3 +108,13 @@ def test_a_warning_of_ours_is_one_line(inside, monkeypatch: pytest.MonkeyPatch) 
     assert warnings.showwarning is before
     assert done.stderr.splitlines()[0] == "gsam: note: a damaged one; going on"
     assert "elsewhere.py:7: UserWarning: somebody else's" in done.stderr
+
+
+@pytest.mark.parametrize("command", [("datasets", "list"), ("kg", "eval"), ("demo",), ()])
+def test_several_processes_only_where_they_share_the_work(inside, monkeypatch, command: tuple[str, ...]) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    done = inside(*command)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    found = " ".join(command) or "no command"
+    assert f"expected fewshot run, nodes run, kg train in several processes, found {found};" in done.stderr

@@ -24,7 +24,8 @@ class TrainingSchedule:
         warmup_steps: steps in which the learning rate grows from 0.
         average: decay of a running average of the weights, 0 for none: validation, test and the weights that are kept
             are then the average's.
-        max_grad_norm: clip the gradient that a step descends with to this Euclidean norm; ``None`` for no clipping.
+        max_grad_norm: clip the gradient that a step descends with to this norm, the Euclidean one as in the published
+            codes, with Riemannian and Lorentz SAM the Riemannian one; ``None`` for no clipping.
         max_skipped: steps skipped in a row, because a gradient was not finite, after which training fails.
     """
 

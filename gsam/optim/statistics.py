@@ -29,26 +29,27 @@ def held_statistics(module: nn.Module | None = None) -> Iterator[None]:
             buffers are put back in place.
     """
     held: _Held = {}
-
-    def hold(called: nn.Module, _inputs: object = None) -> None:
-        if "_orig_mod" in called._modules:  # made by torch.compile, whose code does not announce the calls inside
-            for part in called._modules["_orig_mod"].modules():  # type: ignore[union-attr]
-                hold(part)
-        elif called.training and called not in held:
-            held[called] = [(name, b, b.detach().clone()) for name, b in called._buffers.items() if b is not None]
-
     if module is None:
-        handle = register_module_forward_pre_hook(hold)
+        handle = register_module_forward_pre_hook(lambda called, _inputs: _hold(held, called))
         release = handle.remove
     else:
         for part in module.modules():
-            hold(part)
+            _hold(held, part)
         release = _nothing
     try:
         yield
     finally:
         release()
         _restore(held)
+
+
+def _hold(held: _Held, called: nn.Module) -> None:
+    # no function of its own in the block: one that calls itself would keep all of this for the garbage collector
+    if "_orig_mod" in called._modules:  # made by torch.compile, whose code does not announce the calls inside
+        for part in called._modules["_orig_mod"].modules():  # type: ignore[union-attr]
+            _hold(held, part)
+    elif called.training and called not in held:
+        held[called] = [(name, b, b.detach().clone()) for name, b in called._buffers.items() if b is not None]
 
 
 def _nothing() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import weakref
 from contextlib import suppress
 
 import pytest
@@ -111,3 +113,19 @@ def test_compiled_model() -> None:
             run(torch.randn(6, 4))
         assert equal(list(model.buffers()), before)
     assert model[1].num_batches_tracked == 4
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+def test_nothing_is_left_for_the_garbage_collector(by_name: bool) -> None:
+    """A step after the other would keep copies of all buffers, and the model, until it runs."""
+    gc.collect()
+    gc.disable()
+    try:
+        model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8))
+        buffer = weakref.ref(model[1])
+        with held_statistics(model if by_name else None):
+            model(torch.randn(6, 4))
+        del model
+        assert buffer() is None
+    finally:
+        gc.enable()

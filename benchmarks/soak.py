@@ -132,7 +132,7 @@ def main() -> None:
     """Watch and save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", choices=PARTS, help="train in this process, until it is stopped")
-    parser.add_argument("--minutes", type=float, default=30.0, help="of all parts; nothing is saved below 30")
+    parser.add_argument("--minutes", type=float, default=45.0, help="of all parts; nothing is saved below 45")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.part:
@@ -142,7 +142,7 @@ def main() -> None:
     for part in PARTS:
         figures[part] = watched(part, options.minutes / len(PARTS))
         print(part, figures[part], flush=True)
-    if options.minutes >= 30:
+    if options.minutes >= 45:
         save("soak", figures)
     if not all(found["flat"] for found in figures.values()):
         raise SystemExit(f"expected less than {BOUND} MiB a minute in the second half")

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -36,8 +36,6 @@ __all__ = [
 
 #: the folder of checkpoints in the folder of a run
 CHECKPOINTS = "checkpoints"
-
-_H = TypeVar("_H")
 
 
 class Checkpoints:
@@ -225,7 +223,6 @@ class Checkpoints:
                 f"process {numbers.index(None)}; start as many as there were, or delete the folder to start over"
             )
         oldest = min(number for number in numbers if number is not None)
-
         state = self.ranks.all_do(lambda: self._of_step(state, oldest))
         if set(self._numbers(state)) != {oldest}:
             raise CheckpointError(

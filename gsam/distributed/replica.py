@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gsam.distributed.ranks import Ranks
 from gsam.distributed.split import row_split, split_tables
 from gsam.optim import SharpnessAware
-from gsam.optim.shards import Shards
+from gsam.optim.shards import WHOLE, Shards
 
 _NONE, _SPARSE, _DENSE = 0, 1, 2  # what kind of gradient a parameter has; where they differ, the largest
 
@@ -62,9 +62,8 @@ class Replica(nn.Module):
             optimizer.set_ascent("local", self)
 
     def _shards(self, optimizer: torch.optim.Optimizer) -> Shards:
-        shards = Shards([table.weight for table in split_tables(self.module).values()], self.ranks.sum)
         if self._split is None:
-            return shards
+            return WHOLE
         if self._split.ranks.size != self.ranks.size:
             raise ValueError(
                 f"expected the {self._split.ranks.size} processes that the tables are split over, found "
@@ -73,11 +72,13 @@ class Replica(nn.Module):
         if self.ranks.ascent == "local":
             raise ValueError("expected ascent='global' with tables that are split over processes, found 'local'")
         known = {param for group in optimizer.param_groups for param in group["params"]}
-        for name, table in split_tables(self.module).items():
+        tables = split_tables(self.module)
+        for name, table in tables.items():
             if table.weight not in known:
                 raise ValueError(
                     f"expected an optimizer of the split tables, found one without {name}; split them first"
                 )
+        shards = Shards([table.weight for table in tables.values()], self.ranks.sum)
         if isinstance(optimizer, SharpnessAware):
             optimizer.set_shards(shards)
         return shards

@@ -181,7 +181,6 @@ def meta_train(
         choose()
         return evaluate_inputs(method, tasks, ranks)
 
-    method.train()
     choose()
     return train_in_rounds(
         method,
